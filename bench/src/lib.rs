@@ -1,0 +1,1 @@
+//! Questions asked of the whole: demo, sweep, link, advise, reproduce, report.

@@ -1,0 +1,1 @@
+//! The board's body: pins, meters, clocks, throttling.

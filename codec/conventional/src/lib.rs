@@ -1,0 +1,1 @@
+//! Conventional codecs: PNG, JPEG, WebP, PCM, Opus.

@@ -1,0 +1,177 @@
+//! One sample in, one container out, and back.
+
+use crate::codec::{AudioDecoder, AudioEncoder, Codec, ImageDecoder, ImageEncoder, Limits, Settings};
+use crate::container::{AudioShape, Container, ContainerWriter, Geometry, Header, ImageShape};
+use crate::registry::Registry;
+use afferent_media::{Audio, Code, Error, Image, Modality, RateParts, Result, Sample};
+use std::collections::HashMap;
+
+enum Inner {
+    Image(Box<dyn ImageEncoder>),
+    Audio(Box<dyn AudioEncoder>),
+}
+
+/// Encodes whole samples at one operating point into containers.
+pub struct SampleEncoder {
+    inner: Inner,
+    header: Header,
+    writer: ContainerWriter,
+}
+
+impl SampleEncoder {
+    /// An encoder of `codec` at `settings`.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for settings out of range.
+    pub fn new(codec: &dyn Codec, settings: &Settings) -> Result<Self> {
+        let descriptor = codec.descriptor();
+        let (preset, knob) = settings.resolve(descriptor)?;
+        let (inner, geometry) = match descriptor.modality {
+            Modality::Image => (
+                Inner::Image(codec.image_encoder(settings)?),
+                Geometry::Image(ImageShape { width: 0, height: 0, format: afferent_media::PixelFormat::Rgb8 }),
+            ),
+            Modality::Audio => (
+                Inner::Audio(codec.audio_encoder(settings)?),
+                Geometry::Audio(AudioShape { rate: 0, channels: 0, frames: 0 }),
+            ),
+        };
+        let header = Header {
+            codec: descriptor.id.to_owned(),
+            codec_version: descriptor.version,
+            preset: preset.to_owned(),
+            knob,
+            geometry,
+            weights: None,
+        };
+        Ok(Self { inner, header, writer: ContainerWriter::new() })
+    }
+
+    /// Writes the container of `sample` to the end of `out`.
+    ///
+    /// # Errors
+    /// [`Code::Unsupported`] if the sample is not of the codec's modality or
+    /// has a geometry that the codec cannot take.
+    pub fn encode(&mut self, sample: &Sample, out: &mut Vec<u8>) -> Result<RateParts> {
+        self.writer.clear();
+        self.header.geometry = match (&mut self.inner, sample) {
+            (Inner::Image(encoder), Sample::Image(image)) => {
+                let view = image.view();
+                encoder.encode(view, &mut self.writer)?;
+                Geometry::Image(ImageShape { width: view.width(), height: view.height(), format: view.format() })
+            }
+            (Inner::Audio(encoder), Sample::Audio(audio)) => {
+                let view = audio.view();
+                encoder.encode(view, &mut self.writer)?;
+                encoder.finish(&mut self.writer)?;
+                Geometry::Audio(AudioShape {
+                    rate: view.rate(),
+                    channels: view.channels(),
+                    frames: view.frames() as u64,
+                })
+            }
+            (_, sample) => {
+                return Err(Error::new(
+                    Code::Unsupported,
+                    format!("{} cannot code {}", self.header.codec, sample.modality()),
+                    "choose a codec of the sample's modality (`afferent codecs` lists them)",
+                ));
+            }
+        };
+        self.writer.seal(&self.header, out)
+    }
+}
+
+enum Decoder {
+    Image(Box<dyn ImageDecoder>),
+    Audio(Box<dyn AudioDecoder>),
+}
+
+/// Decodes containers of any codec of a registry, keeping one decoder per codec.
+pub struct SampleDecoder {
+    registry: Registry,
+    limits: Limits,
+    decoders: HashMap<String, Decoder>,
+}
+
+impl SampleDecoder {
+    /// A decoder over `registry` within `limits`.
+    #[must_use]
+    pub fn new(registry: Registry, limits: Limits) -> Self {
+        Self { registry, limits, decoders: HashMap::new() }
+    }
+
+    /// Decodes a parsed container.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] for a codec that is not in the registry,
+    /// [`Code::Unsupported`] for another version of its bitstream,
+    /// [`Code::Corrupt`] for damaged or contradictory content, [`Code::Limit`]
+    /// before memory is taken for a sample above the limits.
+    pub fn decode(&mut self, container: &Container<'_>) -> Result<Sample> {
+        let header = &container.header;
+        let codec = self.registry.get(&header.codec)?;
+        let descriptor = codec.descriptor();
+        if descriptor.version != header.codec_version || descriptor.modality != header.geometry.modality() {
+            return Err(Error::new(
+                Code::Unsupported,
+                format!(
+                    "{} version {} of {} is not known to this build (it knows version {} of {})",
+                    header.codec,
+                    header.codec_version,
+                    header.geometry.modality(),
+                    descriptor.version,
+                    descriptor.modality
+                ),
+                "use a build that knows this version",
+            ));
+        }
+        match &header.geometry {
+            Geometry::Image(shape) => self.limits.check_image(shape.width, shape.height)?,
+            Geometry::Audio(shape) => self.limits.check_audio(shape.rate, shape.channels, shape.frames)?,
+        }
+        if !self.decoders.contains_key(&header.codec) {
+            let decoder = match descriptor.modality {
+                Modality::Image => Decoder::Image(codec.image_decoder(&self.limits)?),
+                Modality::Audio => Decoder::Audio(codec.audio_decoder(&self.limits)?),
+            };
+            self.decoders.insert(header.codec.clone(), decoder);
+        }
+        let contradiction =
+            |what: String| Error::new(Code::Corrupt, what, "get the file or packet again from its source");
+        match (self.decoders.get_mut(&header.codec), &header.geometry) {
+            (Some(Decoder::Image(decoder)), Geometry::Image(shape)) => {
+                let mut image = Image::default();
+                decoder.decode(&container.chunks, &mut image)?;
+                if (image.width(), image.height()) != (shape.width, shape.height) {
+                    return Err(contradiction(format!(
+                        "the bitstream holds {}x{} pixels, its container says {}x{}",
+                        image.width(),
+                        image.height(),
+                        shape.width,
+                        shape.height
+                    )));
+                }
+                Ok(Sample::Image(image))
+            }
+            (Some(Decoder::Audio(decoder)), Geometry::Audio(shape)) => {
+                let mut audio = Audio::default();
+                decoder.decode(shape, &container.chunks, &mut audio)?;
+                let view = audio.view();
+                if (view.rate(), view.channels(), view.frames() as u64) != (shape.rate, shape.channels, shape.frames) {
+                    return Err(contradiction(format!(
+                        "the bitstream holds {} frames of {} channels at {} Hz, its container says {} of {} at {}",
+                        view.frames(),
+                        view.channels(),
+                        view.rate(),
+                        shape.frames,
+                        shape.channels,
+                        shape.rate
+                    )));
+                }
+                Ok(Sample::Audio(audio))
+            }
+            _ => Err(contradiction(format!("{} changed its modality", header.codec))),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Published neural codecs, imported.

@@ -1,0 +1,1 @@
+//! The agent on the board: capture, encode, spool, send.

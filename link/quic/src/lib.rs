@@ -1,0 +1,1 @@
+//! The link over QUIC with mutual TLS, and the identities it needs.

@@ -1,0 +1,1 @@
+//! What every bit bought: the Row, tasks, metrics, statistics.

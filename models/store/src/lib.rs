@@ -1,0 +1,1 @@
+//! The model store: zoo manifest, resolve, verify, cache.

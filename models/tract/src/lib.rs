@@ -1,0 +1,1 @@
+//! The tract backend of the Network trait.

@@ -1,0 +1,1 @@
+//! The server: receive, store, decode, perceive, measure.
