@@ -1,1 +1,70 @@
-fn main() {}
+//! `afferent`: cameras and microphones at the edge, perception elsewhere, and
+//! what every bit bought. One file per subcommand; the logic is in the rooms.
+
+mod bench;
+mod codecs;
+mod decode;
+mod demo;
+mod encode;
+mod enroll;
+mod inspect;
+mod models;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "afferent",
+    version,
+    about = "What every bit bought: edge codecs for machine perception, measured end to end"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole way on bundled (or your own) media and show what each codec cost and kept
+    Demo(demo::Args),
+    /// List the codecs of this build
+    Codecs(codecs::Args),
+    /// Encode one picture or recording
+    Encode(encode::Args),
+    /// Decode one file made by `encode`
+    Decode(decode::Args),
+    /// Show where every byte of a file went
+    Inspect(inspect::Args),
+    /// Make the identities of a server and its devices
+    Enroll(enroll::Args),
+    /// Receive from devices, store, decode, perceive and measure
+    Serve(serve::Args),
+    /// List the models of the zoo, and fetch or verify one
+    Models(models::Args),
+    /// Measure this software on this machine
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(args),
+        Command::Codecs(args) => codecs::run(args),
+        Command::Encode(args) => encode::run(args),
+        Command::Decode(args) => decode::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Enroll(args) => enroll::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Models(args) => models::run(args),
+        Command::Bench(args) => bench::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

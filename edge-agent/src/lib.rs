@@ -1,1 +1,24 @@
-//! The agent on the board: capture, encode, spool, send.
+//! The agent on the board.
+//!
+//! ```text
+//! source ─▶ encode ─▶ spool ─▶ send ⇒ link
+//! (thread    (threads)  (thread,   (thread)
+//!  a stream)            disk)
+//! ```
+//!
+//! Stages are joined by bounded queues, so a slow stage makes the one before
+//! it wait, back to the source. What the spool has synced is *accepted* and is
+//! kept until the server has acknowledged it: through crashes of either side
+//! and cuts of the link.
+
+pub mod agent;
+pub mod config;
+pub mod encode;
+pub mod send;
+pub mod source;
+pub mod spool;
+pub mod stop;
+
+pub use agent::{Outcome, run};
+pub use config::{Config, Layers};
+pub use stop::Stop;

@@ -8,6 +8,7 @@
 //!   owned buffers themselves;
 //! - [`resize`], [`resample`]: the only resizing and resampling code of the
 //!   product, by kept crates, with filters named and pinned;
+//! - [`preprocess`]: from an image to a network's input, as data with a digest;
 //! - [`manifest`]: the list of samples that every data-set adapter emits;
 //! - [`network`]: the trait that inference backends implement.
 //!
@@ -25,6 +26,8 @@ pub mod image;
 pub mod manifest;
 #[cfg(feature = "std")]
 pub mod network;
+#[cfg(feature = "std")]
+pub mod preprocess;
 pub mod rate;
 #[cfg(feature = "std")]
 pub mod resample;
@@ -40,6 +43,8 @@ pub use error::{Code, Error, Result};
 pub use image::{Image, ImageView, PixelFormat};
 #[cfg(feature = "std")]
 pub use network::{Network, Tensor};
+#[cfg(feature = "std")]
+pub use preprocess::Preprocess;
 pub use rate::RateParts;
 pub use units::{Bits, BitsPerPixel, BitsPerSample, Bytes, KilobitsPerSecond, Pixels, Samples};
 

@@ -197,10 +197,37 @@ impl Manifest {
         Self::new(root, entries)
     }
 
+    /// The manifest without the samples whose extension is not in `extensions`.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if none is left.
+    pub fn only(mut self, extensions: &[&str]) -> Result<Self> {
+        self.entries.retain(|entry| {
+            Path::new(&entry.file)
+                .extension()
+                .and_then(|e| e.to_str())
+                .is_some_and(|e| extensions.iter().any(|known| known.eq_ignore_ascii_case(e)))
+        });
+        if self.entries.is_empty() {
+            return Err(Error::new(
+                Code::NotFound,
+                format!("{}: no sample has one of the extensions {}", self.root.display(), extensions.join(", ")),
+                "list media files of this kind, or leave its streams out",
+            ));
+        }
+        Ok(self)
+    }
+
     /// The samples, in order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The folder that files are relative to.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The media file of `entry`.

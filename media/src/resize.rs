@@ -6,6 +6,8 @@
 use crate::error::{Code, Error, Result};
 use crate::image::{Image, ImageView, PixelFormat};
 use fast_image_resize as fir;
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
 
 /// A named resizing filter. Names and kernels are Pillow's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -17,7 +19,8 @@ pub enum Filter {
     Bicubic,
     /// Lanczos, support 3.
     Lanczos,
-    /// Mean of the covered source pixels.
+    /// Mean of the covered source pixels. A pixel whose centre lies exactly on the window's edge may
+    /// fall on the other side than in Pillow.
     Box,
 }
 
@@ -50,25 +53,40 @@ pub struct Crop {
 /// # Errors
 /// [`Code::Config`] if the target is empty or the crop leaves the source.
 pub fn resize(source: ImageView<'_>, crop: Option<Crop>, width: u32, height: u32, filter: Filter) -> Result<Image> {
-    let pixel = match source.format() {
-        PixelFormat::Rgb8 => fir::PixelType::U8x3,
-        PixelFormat::Gray8 => fir::PixelType::U8,
+    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter.kernel()));
+    let (first, rows) = match crop {
+        Some(c) => {
+            (options.crop(f64::from(c.left), f64::from(c.top), f64::from(c.width), f64::from(c.height)), c.height)
+        }
+        None => (options, source.height()),
     };
+    // Along rows, rounded to 8 bits, then along columns, as Pillow does. Asked for both at once, the
+    // library takes the columns first, and where a cubic overshoots, the two orders clip differently.
+    let along_rows = pass(source, width, rows, &first)?;
+    if rows == height { Ok(along_rows) } else { pass(along_rows.view(), width, height, &options) }
+}
+
+fn pass(source: ImageView<'_>, width: u32, height: u32, options: &fir::ResizeOptions) -> Result<Image> {
+    let mut image = Image::default();
+    image.reset(width, height, source.format())?;
+    match source.format() {
+        PixelFormat::Rgb8 => convolve::<U8x3>(source, &mut image, options)?,
+        PixelFormat::Gray8 => convolve::<U8>(source, &mut image, options)?,
+    }
+    Ok(image)
+}
+
+/// The pixel's type is named, because the library's dynamic entry instantiates
+/// its kernels for every type that it knows.
+fn convolve<P: fir::PixelTrait>(source: ImageView<'_>, target: &mut Image, options: &fir::ResizeOptions) -> Result<()> {
     let failed = |what: String| {
         Error::new(Code::Config, what, "give a target and a crop inside the source, both with sides above zero")
     };
     let packed = source.packed();
-    let from = fir::images::ImageRef::new(source.width(), source.height(), &packed, pixel)
-        .map_err(|e| failed(e.to_string()))?;
-    let mut image = Image::default();
-    {
-        let out = image.reset(width, height, source.format())?;
-        let mut to = fir::images::Image::from_slice_u8(width, height, out, pixel).map_err(|e| failed(e.to_string()))?;
-        let mut options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter.kernel()));
-        if let Some(c) = crop {
-            options = options.crop(f64::from(c.left), f64::from(c.top), f64::from(c.width), f64::from(c.height));
-        }
-        fir::Resizer::new().resize(&from, &mut to, &options).map_err(|e| failed(e.to_string()))?;
-    }
-    Ok(image)
+    let from =
+        TypedImageRef::<P>::from_buffer(source.width(), source.height(), &packed).map_err(|e| failed(e.to_string()))?;
+    let (width, height, format) = (target.width(), target.height(), target.format());
+    let out = target.reset(width, height, format)?;
+    let mut to = TypedImage::<P>::from_buffer(width, height, out).map_err(|e| failed(e.to_string()))?;
+    fir::Resizer::new().resize_typed(&from, &mut to, options).map_err(|e| failed(e.to_string()))
 }

@@ -14,6 +14,7 @@
 pub mod codec;
 pub mod container;
 pub mod descriptor;
+pub mod gap;
 pub mod registry;
 pub mod sample;
 

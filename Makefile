@@ -1,0 +1,33 @@
+# Thin: installs the few system packages that are missing, then calls cargo.
+# One profile for all, so that heavy dependencies compile once.
+
+PROFILE := ci
+BIN := target/$(PROFILE)
+DEMO ?=
+
+.PHONY: demo test build lint bench audit system
+
+demo: build
+	$(BIN)/afferent demo $(DEMO)
+
+test: build lint
+	cargo test --locked --profile $(PROFILE) --workspace
+
+build: system
+	cargo build --locked --profile $(PROFILE) --workspace --bins
+
+lint: system
+	cargo fmt --all --check
+	cargo clippy --locked --profile $(PROFILE) --workspace --all-targets -- -D warnings
+
+# The figures of docs/results/, measured on this machine.
+bench: build
+	$(BIN)/afferent bench agent --out docs/results
+
+audit:
+	@cargo deny --version >/dev/null 2>&1 || { \
+	    echo "Installing cargo-deny (some minutes, once)"; cargo install --locked cargo-deny; }
+	cargo deny --workspace check bans licenses sources
+
+system:
+	@tools/system-packages

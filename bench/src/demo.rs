@@ -1,0 +1,240 @@
+//! The demo: the whole way, once, on real input.
+//!
+//! Starts a server process and an agent process on loopback, replays pictures
+//! and recordings through every codec of the build at the three points of its
+//! knob, and asks the rows what each cost and kept.
+
+use crate::process::Process;
+use crate::{bundled, plot, summary, table};
+use afferent_agent::config::{Class, Pace, Replay, Stream};
+use afferent_codec::{Descriptor, Registry};
+use afferent_codec_conventional::open;
+use afferent_link_quic::identity::Authority;
+use afferent_measure::row::Row;
+use afferent_measure::store::{read_rows, write_rows};
+use afferent_media::manifest::{Entry, Manifest};
+use afferent_media::{Code, Error, Modality, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The classifier that perceives.
+const MODEL: &str = "efficientnet-lite0";
+
+/// Name of the demo's device.
+const DEVICE: &str = "demo-board";
+
+/// How the demo is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The user's own pictures and recordings; the bundled ones where `None`.
+    pub data: Option<PathBuf>,
+    /// Folder for everything the demo writes.
+    pub out: PathBuf,
+    /// Few samples only.
+    pub quick: bool,
+    /// The `afferent` binary.
+    pub server: PathBuf,
+    /// The `afferent-agent` binary.
+    pub agent: PathBuf,
+}
+
+/// One modality's samples: where they are, and how many.
+struct Input {
+    modality: Modality,
+    path: PathBuf,
+    samples: u64,
+}
+
+/// Runs the demo and prints its table.
+///
+/// # Errors
+/// [`Code::NotFound`] if there is nothing to replay or a binary is missing, and
+/// whatever fails on the way, with the logs' place.
+pub fn run(options: &Options, registry: &Registry) -> Result<()> {
+    let start = Instant::now();
+    let work = options.out.join("work");
+    if work.exists() {
+        std::fs::remove_dir_all(&work).map_err(|e| Error::io(work.display().to_string(), e))?;
+    }
+    std::fs::create_dir_all(&work).map_err(|e| Error::io(work.display().to_string(), e))?;
+    // Paths in the agent's configuration must not depend on where it is started.
+    let work = work.canonicalize().map_err(|e| Error::io(work.display().to_string(), e))?;
+
+    let inputs = inputs(options, &work)?;
+    let streams: Vec<(&Input, &Descriptor, Option<f32>)> = inputs
+        .iter()
+        .flat_map(|input| {
+            let codecs = registry.iter().map(|codec| codec.descriptor());
+            codecs.filter(move |d| d.modality == input.modality).flat_map(move |d| match d.knob {
+                Some(knob) => knob.points.map(|point| (input, d, Some(point))).to_vec(),
+                None => vec![(input, d, None)],
+            })
+        })
+        .collect();
+    let expected: u64 = streams.iter().map(|(input, ..)| input.samples).sum();
+
+    println!("Resolving the model {MODEL} (fetched once, then kept) ...");
+    let model = afferent_models::Store::from_env()?.resolve(MODEL)?;
+    println!("{MODEL}: sha256 {}", &model.sha256);
+
+    let identity = work.join("identity");
+    let authority = Authority::create(&identity)?;
+    authority.issue_server(&["afferent-server"])?;
+    let device = authority.issue_device(DEVICE)?;
+
+    let mut server = Process::start(
+        "server",
+        Command::new(&options.server)
+            .args(["serve", "--listen", "127.0.0.1:0", "--events", "--workers", "1", "--model", MODEL])
+            .arg("--identity")
+            .arg(&identity)
+            .arg("--data")
+            .arg(work.join("server"))
+            .args(inputs.iter().flat_map(|input| [PathBuf::from("--references"), input.path.clone()])),
+        &work,
+    )?;
+    let address = server.wait_for("listening", Duration::from_secs(120))?;
+    let address = address["address"].as_str().unwrap_or_default().to_owned();
+
+    let config = agent_config(&address, &device, &work, &streams)?;
+    let config_path = work.join("agent.toml");
+    std::fs::write(&config_path, config).map_err(|e| Error::io(config_path.display().to_string(), e))?;
+    println!(
+        "{} samples through {} operating points, from an agent process to a server process on {address}",
+        expected,
+        streams.len()
+    );
+    let mut agent =
+        Process::start("agent", Command::new(&options.agent).arg("run").arg("--config").arg(&config_path), &work)?;
+
+    let bar = ProgressBar::new(expected);
+    bar.set_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} rows  {elapsed} (about {eta} left)")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let mut rows = 0;
+    while rows < expected {
+        if let Some(event) = server.event(Duration::from_millis(200))? {
+            if event["event"] == "rows" {
+                rows = event["rows"].as_u64().unwrap_or(rows);
+                bar.set_position(rows);
+            }
+        }
+        agent.check()?;
+    }
+    bar.finish();
+    agent.wait(Duration::from_secs(60))?;
+    server.terminate()?;
+    server.wait(Duration::from_secs(60))?;
+
+    report(options, &work)?;
+    println!("\nAll took {:.1} s.", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Reads the rows, prints the table, and writes rows, summary and plot.
+fn report(options: &Options, work: &Path) -> Result<()> {
+    let folder = work.join("server").join("rows");
+    let out = &options.out;
+    let rows: Vec<Row> = read_rows(&folder)?.collect::<Result<_>>()?;
+    let count = write_rows(out.join("rows.parquet"), rows.iter().cloned())?;
+    let points = summary::summarise(rows.into_iter().map(Ok))?;
+    summary::write(&out.join("summary.json"), &points)?;
+    let write = |name: &str, content: &str| {
+        let path = out.join(name);
+        std::fs::write(&path, content).map_err(|e| Error::io(path.display().to_string(), e))
+    };
+    let table = table::render(&points);
+    write("table.txt", &table)?;
+    println!("\n{table}");
+    let data = match &options.data {
+        Some(data) => data.file_name().unwrap_or(data.as_os_str()).to_string_lossy().into_owned(),
+        None => "the bundled photographs".to_owned(),
+    };
+    println!("Wrote into {}:", out.display());
+    println!("  table.txt            the table above");
+    println!("  summary.json         one object per operating point");
+    println!("  rows.parquet         one row per sample and operating point: {count} rows");
+    if let Some(svg) = plot::agreement(&points, &data) {
+        write("rate-agreement.svg", &svg)?;
+        println!("  rate-agreement.svg   rate against agreement with the pristine prediction");
+    }
+    Ok(())
+}
+
+/// Finds what to replay: the user's files, or the bundled ones unpacked into `work`.
+fn inputs(options: &Options, work: &Path) -> Result<Vec<Input>> {
+    const QUICK: usize = 4;
+    let mut inputs = Vec::new();
+    for (modality, folder) in [(Modality::Image, "images"), (Modality::Audio, "speech")] {
+        let extensions = open::extensions(modality);
+        let manifest = match &options.data {
+            Some(data) => match Manifest::open(data, extensions).and_then(|manifest| manifest.only(extensions)) {
+                Err(error) if error.code() == Code::NotFound && data.exists() => continue,
+                other => other?,
+            },
+            None => Manifest::open(&bundled::unpack(&work.join("media"))?.join(folder), extensions)?,
+        };
+        // What is replayed is written down, so that agent and server read the
+        // same list; its files are reached through a link beside it.
+        let link = work.join(format!("{modality}-files"));
+        let root = manifest.root().canonicalize().map_err(|e| Error::io(manifest.root().display().to_string(), e))?;
+        std::os::unix::fs::symlink(&root, &link).map_err(|e| Error::io(link.display().to_string(), e))?;
+        let mut list = String::new();
+        let samples = manifest.entries().len().min(if options.quick { QUICK } else { usize::MAX });
+        for entry in &manifest.entries()[..samples] {
+            let entry = Entry { file: format!("{modality}-files/{}", entry.file), ..entry.clone() };
+            list += &serde_json::to_string(&entry).map_err(|e| {
+                Error::new(Code::Internal, "the list of samples cannot be written", "report this").caused_by(e)
+            })?;
+            list.push('\n');
+        }
+        let path = work.join(format!("{modality}.jsonl"));
+        std::fs::write(&path, list).map_err(|e| Error::io(path.display().to_string(), e))?;
+        inputs.push(Input { modality, path, samples: samples as u64 });
+    }
+    if inputs.is_empty() {
+        return Err(Error::new(
+            Code::NotFound,
+            "there is no picture or recording to replay",
+            "give --data a folder of .jpg, .png, .webp, .wav or .flac files",
+        ));
+    }
+    Ok(inputs)
+}
+
+/// The agent's configuration: one stream per operating point.
+fn agent_config(
+    address: &str,
+    device: &Path,
+    work: &Path,
+    streams: &[(&Input, &Descriptor, Option<f32>)],
+) -> Result<String> {
+    let mut config = afferent_agent::Layers::new(None, &[])?.config()?;
+    config.server.address = address.to_owned();
+    config.identity.folder = device.to_path_buf();
+    config.spool.folder = work.join("spool");
+    config.streams = streams
+        .iter()
+        .map(|(input, descriptor, knob)| Stream {
+            name: match knob {
+                Some(knob) => format!("{}-{knob}", descriptor.id),
+                None => descriptor.id.to_owned(),
+            },
+            codec: descriptor.id.to_owned(),
+            preset: None,
+            knob: *knob,
+            class: Class::Live,
+            replay: Replay { path: input.path.clone(), pace: Pace::Fast, period_ms: 100, repeat: 1 },
+        })
+        .collect();
+    toml::to_string(&config).map_err(|e| {
+        Error::new(Code::Internal, "the agent's configuration cannot be written", "report this").caused_by(e)
+    })
+}

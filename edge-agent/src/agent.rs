@@ -1,0 +1,200 @@
+//! The stages of an agent, joined.
+
+use crate::config::{self, Config};
+use crate::encode::{Encoded, StreamEncoder};
+use crate::send;
+use crate::source::{Captured, ReplaySource, Source};
+use crate::spool::{self, Shared, Spool, Standing};
+use crate::stop::Stop;
+use afferent_codec::Registry;
+use afferent_journal::{Disk, RealDisk, SyncPolicy};
+use afferent_media::{Bytes, Code, Error, Modality, Result};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How an agent's run ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// How the spool stands.
+    pub standing: Standing,
+    /// Whether everything was captured and acknowledged.
+    pub complete: bool,
+}
+
+/// Runs an agent until its sources have ended and everything is acknowledged,
+/// or until `stop` is set; what is not sent by then waits in the spool.
+///
+/// # Errors
+/// [`Code::Config`] for streams that cannot be, [`Code::Io`] if the spool's
+/// disk fails, [`Code::Refused`] if the server refuses this device.
+pub fn run(config: &Config, registry: &Registry, stop: &Stop) -> Result<Outcome> {
+    let disk = RealDisk::new(&config.spool.folder)?;
+    run_on(config, registry, stop, disk, |stream, modality, start| {
+        Ok(Box::new(ReplaySource::new(&stream.replay, modality, start)?))
+    })
+}
+
+/// As [`run`], with the spool on `disk` and each stream's source made by
+/// `source` from its configuration, its codec's modality and the number of its
+/// next sample.
+///
+/// # Errors
+/// As [`run`], and those of `source`.
+pub fn run_on(
+    config: &Config,
+    registry: &Registry,
+    stop: &Stop,
+    disk: impl Disk + 'static,
+    mut source: impl FnMut(&config::Stream, Modality, u64) -> Result<Box<dyn Source>>,
+) -> Result<Outcome> {
+    if config.streams.is_empty() {
+        return Err(Error::new(
+            Code::Config,
+            "the configuration has no stream",
+            "add a [[stream]]; `afferent-agent config --default` shows one",
+        ));
+    }
+    let spool = Spool::open(disk, limits(config), rand::random())?;
+    let mut encoders: Vec<Vec<(u32, StreamEncoder)>> = (0..config.encode.threads).map(|_| Vec::new()).collect();
+    let mut sources: Vec<(u32, Box<dyn Source>)> = Vec::new();
+    for (number, stream) in (0u32..).zip(&config.streams) {
+        let encoder = StreamEncoder::new(number, stream, registry)?;
+        let source = source(stream, encoder.modality(), spool.next_sequence(number))
+            .map_err(|e| e.at(format!("stream `{}`", stream.name)))?;
+        sources.push((number, source));
+        encoders[number as usize % config.encode.threads].push((number, encoder));
+    }
+
+    let shared = spool.shared();
+    let bodies = spool.reader();
+    let sender = send::Sender::new(config, registry, Arc::clone(&shared), bodies)?;
+    // A stage that fails stops the others; the first error is the one to report.
+    thread::scope(|scope| {
+        let (spool_in, spool_out) = sync_channel::<Encoded>(config.encode.queue);
+        let mut stages = Vec::new();
+        let mut inlets = Vec::new();
+        for streams in encoders {
+            let (inlet, outlet) = sync_channel::<(u32, Captured)>(config.encode.queue);
+            let spool_in = spool_in.clone();
+            inlets.push(inlet);
+            stages.push(scope.spawn(move || encode_stage(streams, &outlet, &spool_in)));
+        }
+        drop(spool_in);
+        for (number, source) in sources {
+            let inlet = inlets[number as usize % inlets.len()].clone();
+            stages.push(scope.spawn(move || source_stage(number, source, &inlet, stop)));
+        }
+        drop(inlets);
+        let spooling = scope.spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let result = spool_stage(spool, &spool_out, stop);
+                // After the last sample, or an error: nothing more will come.
+                drop(spool_out);
+                shared.end();
+                if result.is_err() {
+                    stop.set();
+                }
+                result
+            }
+        });
+        let sent = sender.run(stop);
+        if sent.is_err() {
+            stop.set();
+        }
+        let spooled = join(spooling);
+        for stage in stages {
+            join(stage);
+        }
+        spooled.and(sent)
+    })?;
+    let standing = shared.standing();
+    Ok(Outcome { standing, complete: standing.spooled == 0 && !stop.is_set() })
+}
+
+/// Passes a stage's panic on: it is a bug, and hiding it would hide a loss.
+fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn source_stage(number: u32, mut source: Box<dyn Source>, inlet: &SyncSender<(u32, Captured)>, stop: &Stop) {
+    while let Some(captured) = source.next(stop) {
+        if inlet.send((number, captured)).is_err() {
+            return;
+        }
+    }
+}
+
+fn encode_stage(
+    mut streams: Vec<(u32, StreamEncoder)>,
+    outlet: &Receiver<(u32, Captured)>,
+    spool: &SyncSender<Encoded>,
+) {
+    for (number, captured) in outlet {
+        let Some((_, encoder)) = streams.iter_mut().find(|(n, _)| *n == number) else { continue };
+        if spool.send(encoder.encode(captured)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes what comes, syncs when due, frees what is acknowledged; ends once
+/// the encoders have ended and everything is acknowledged, or at the stop.
+fn spool_stage(mut spool: Spool, encoded: &Receiver<Encoded>, stop: &Stop) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    let start = Instant::now();
+    let now_us = || u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let shared = spool.shared();
+    loop {
+        while spool.full() && !stop.is_set() {
+            spool.sync()?;
+            spool.free()?;
+            if spool.full() {
+                log::warn!("the spool is full: the sources wait until the server acknowledges");
+                spool.wait(PATIENCE);
+            }
+        }
+        let wait = spool
+            .sync_due(now_us())
+            .map_or(PATIENCE, |due| Duration::from_micros(due.saturating_sub(now_us())).min(PATIENCE));
+        match encoded.recv_timeout(wait) {
+            Ok(sample) => spool.push(sample.stream, sample.meta, &sample.body)?,
+            Err(RecvTimeoutError::Timeout) => spool.free()?,
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if spool.sync_due(now_us()).is_some_and(|due| due <= now_us()) {
+            spool.sync()?;
+            spool.free()?;
+        }
+    }
+    spool.sync()?;
+    shared.end();
+    while !shared.drained() && !stop.is_set() {
+        spool.wait(PATIENCE);
+        spool.free()?;
+    }
+    spool.close()
+}
+
+/// How the spool of a configuration stands, without running the agent.
+///
+/// # Errors
+/// As [`Spool::open`].
+pub fn standing(config: &Config) -> Result<(u64, Standing)> {
+    let spool = Spool::open(RealDisk::new(&config.spool.folder)?, limits(config), rand::random())?;
+    let shared: Arc<Shared> = spool.shared();
+    Ok((shared.epoch(), shared.standing()))
+}
+
+fn limits(config: &Config) -> spool::Limits {
+    spool::Limits {
+        segment: Bytes(u64::from(config.spool.segment_mib) << 20),
+        max: Bytes(u64::from(config.spool.max_mib) << 20),
+        sync: SyncPolicy {
+            max_delay: Duration::from_millis(config.spool.sync_ms.into()),
+            max_bytes: u64::from(config.spool.sync_kib) << 10,
+        },
+    }
+}

@@ -1,0 +1,76 @@
+//! The encoding stage: samples in, packet bodies out.
+
+use crate::config;
+use crate::source::Captured;
+use crate::spool::Meta;
+use afferent_codec::{Registry, SampleEncoder, Settings, gap};
+use afferent_media::{Bytes, Modality, RateParts, Result};
+use std::time::Instant;
+
+/// An encoded sample on its way to the spool.
+pub struct Encoded {
+    /// Number of the stream.
+    pub stream: u32,
+    /// What is known of it.
+    pub meta: Meta,
+    /// Its container, or a gap.
+    pub body: Vec<u8>,
+}
+
+/// Encodes the samples of one stream at its operating point.
+pub struct StreamEncoder {
+    stream: u32,
+    backfill: bool,
+    encoder: SampleEncoder,
+    modality: Modality,
+    /// Size of the last body: a good guess of the next one's.
+    guess: usize,
+}
+
+impl StreamEncoder {
+    /// The encoder of stream number `stream`.
+    ///
+    /// # Errors
+    /// Those of the registry and the codec: an unknown id, preset or knob.
+    pub fn new(stream: u32, config: &config::Stream, registry: &Registry) -> Result<Self> {
+        let codec = registry.get(&config.codec).map_err(|e| e.at(format!("stream `{}`", config.name)))?;
+        let settings = Settings { preset: config.preset.clone(), knob: config.knob };
+        let encoder =
+            SampleEncoder::new(codec.as_ref(), &settings).map_err(|e| e.at(format!("stream `{}`", config.name)))?;
+        Ok(Self {
+            stream,
+            backfill: config.class == config::Class::Backfill,
+            encoder,
+            modality: codec.descriptor().modality,
+            guess: 0,
+        })
+    }
+
+    /// The modality that the stream's codec takes.
+    #[must_use]
+    pub fn modality(&self) -> Modality {
+        self.modality
+    }
+
+    /// Encodes a sample. One that could not be captured or encoded becomes a gap.
+    pub fn encode(&mut self, captured: Captured) -> Encoded {
+        let start = Instant::now();
+        let mut body = Vec::with_capacity(self.guess + self.guess / 8);
+        let encoded = captured.sample.and_then(|sample| self.encoder.encode(&sample, &mut body));
+        let encode_us = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let parts = encoded.unwrap_or_else(|error| {
+            log::warn!("stream {}: {error}", self.stream);
+            body = gap::write(&error.to_string());
+            RateParts { container: Bytes(body.len() as u64), ..RateParts::default() }
+        });
+        self.guess = body.len();
+        let meta = Meta {
+            sample_id: captured.sample_id,
+            backfill: self.backfill,
+            captured_us: captured.captured_us,
+            encode_us,
+            parts,
+        };
+        Encoded { stream: self.stream, meta, body }
+    }
+}

@@ -1,0 +1,104 @@
+//! `afferent-agent`: the one binary that runs on a board.
+
+use afferent_agent::{Layers, Stop, agent, config};
+use afferent_codec::Registry;
+use afferent_media::{Error, Result};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "afferent-agent", version, about = "Captures, encodes, keeps and sends")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until the sources end and everything is acknowledged, or until SIGINT or SIGTERM
+    Run(Layered),
+    /// Show the configuration
+    Config {
+        /// Print the documented defaults: every key there is
+        #[arg(long, conflicts_with = "show")]
+        default: bool,
+        /// Print every value and where it came from
+        #[arg(long, required_unless_present = "default")]
+        show: bool,
+        #[command(flatten)]
+        layered: Layered,
+    },
+    /// Say what the spool holds: accepted = acknowledged + spooled + lost
+    Spool(Layered),
+}
+
+#[derive(Args)]
+struct Layered {
+    /// Configuration file
+    #[arg(long, env = "AFFERENT_AGENT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Set one key, for example --set encode.threads=2
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Layered {
+    fn layers(&self) -> Result<Layers> {
+        Layers::new(self.config.as_deref(), &self.set)
+    }
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match command(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(layered) => run(&layered),
+        Command::Config { default: true, .. } => {
+            print!("{}", config::DEFAULT);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config { layered, .. } => {
+            print!("{}", layered.layers()?.show()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Spool(layered) => {
+            let (epoch, s) = agent::standing(&layered.layers()?.config()?)?;
+            println!(
+                "epoch {epoch:016x}: {} accepted = {} acknowledged + {} spooled + {} lost; {} bytes on disk",
+                s.accepted, s.acknowledged, s.spooled, s.lost, s.disk
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run(layered: &Layered) -> Result<ExitCode> {
+    let config = layered.layers()?.config()?;
+    let mut registry = Registry::new();
+    afferent_codec_conventional::register(&mut registry);
+    let stop = Stop::default();
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .map_err(|e| Error::io("signal handlers", e))?;
+    std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            for _ in signals.forever() {
+                stop.set();
+            }
+        }
+    });
+    let outcome = agent::run(&config, &registry, &stop)?;
+    let s = outcome.standing;
+    println!("{} accepted = {} acknowledged + {} spooled + {} lost", s.accepted, s.acknowledged, s.spooled, s.lost);
+    Ok(if outcome.complete && s.lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}

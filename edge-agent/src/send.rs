@@ -1,0 +1,328 @@
+//! The sending stage: what the spool holds goes out over QUIC until it is
+//! acknowledged, whatever becomes of the connection.
+
+use crate::config::{self, Config};
+use crate::source::wall_us;
+use crate::spool::{BodyReader, Pending, Shared};
+use crate::stop::Stop;
+use afferent_codec::Registry;
+use afferent_link::agent::{self, Action, Event, Greeting, Session};
+use afferent_link::frame::PacketFrame;
+use afferent_link::message::{Class, Exactness, MAX_SAMPLE_ID, NoEnergy, Open, PacketHeader, Telemetry};
+use afferent_link::{Now, PacketKey};
+use afferent_link_quic::identity::DeviceIdentity;
+use afferent_link_quic::{Client, Close, Connection, Limits};
+use afferent_media::{Code, Error, RateParts, Result};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// More than any packet's framing takes: the room asked for before a packet is framed.
+const FRAMING: u64 = 600;
+const TELEMETRY_EVERY: Duration = Duration::from_secs(10);
+const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Sends what the spool holds.
+pub struct Sender {
+    config: config::Send,
+    server: config::Server,
+    client: Client,
+    session: Session,
+    shared: Arc<Shared>,
+    bodies: BodyReader,
+    start: Instant,
+}
+
+/// How a connection ended.
+enum Ended {
+    /// Everything is acknowledged, or the stop was set.
+    Finished,
+    /// The connection was lost.
+    Lost(Error),
+}
+
+impl Sender {
+    /// A sender of what `shared` holds, read by `bodies`.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] or [`Code::Config`] if the identity cannot be read.
+    pub fn new(config: &Config, registry: &Registry, shared: Arc<Shared>, bodies: BodyReader) -> Result<Self> {
+        let identity = DeviceIdentity::open(&config.identity.folder)?;
+        let exactness = |exactness| match exactness {
+            afferent_codec::Exactness::Exact => Exactness::Exact,
+            afferent_codec::Exactness::SameBuild => Exactness::SameBuild,
+            afferent_codec::Exactness::SameDevice => Exactness::SameDevice,
+        };
+        let codecs = registry
+            .iter()
+            .map(|codec| codec.descriptor())
+            .map(|d| (d.id.to_owned(), d.version, exactness(d.exactness)));
+        let greeting = Greeting {
+            device: identity.id().to_owned(),
+            epoch: shared.epoch(),
+            build: format!("afferent-agent {}", env!("CARGO_PKG_VERSION")),
+            codecs: codecs.collect(),
+        };
+        let bounds = agent::Config {
+            window_packets: config.send.window_packets.into(),
+            window_bytes: u64::from(config.send.window_kib) << 10,
+            ..agent::Config::default()
+        };
+        let mut session = Session::new(bounds, greeting);
+        for (number, stream) in (0u32..).zip(&config.streams) {
+            session.open(&Open {
+                stream: number,
+                name: &stream.name,
+                codec: &stream.codec,
+                preset: stream.preset.as_deref().unwrap_or_default(),
+                knob: stream.knob,
+            })?;
+        }
+        Ok(Self {
+            config: config.send.clone(),
+            server: config.server.clone(),
+            client: Client::new(&identity, Limits::default())?,
+            session,
+            shared,
+            bodies,
+            start: Instant::now(),
+        })
+    }
+
+    fn now(&self) -> Now {
+        let monotonic_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Now { monotonic_us, wall_us: u64::try_from(wall_us()).unwrap_or(0) }
+    }
+
+    /// Sends until the spool is drained or the stop is set. A lost connection is
+    /// made again, with growing patience. A server that refuses this device is
+    /// asked again for as long as there is something to capture.
+    ///
+    /// # Errors
+    /// [`Code::Refused`] or another refusal, once nothing more is captured.
+    pub fn run(self, stop: &Stop) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::io("starting the sender", e))?;
+        runtime.block_on(self.keep_sending(stop))
+    }
+
+    async fn keep_sending(mut self, stop: &Stop) -> Result<()> {
+        let shortest = Duration::from_millis(self.config.backoff_min_ms.into());
+        let longest = Duration::from_millis(self.config.backoff_max_ms.into());
+        let mut patience = shortest;
+        while !stop.is_set() && !self.shared.drained() {
+            let connected = tokio::select! {
+                connected = self.connect() => connected,
+                () = stop.stopped() => return Ok(()),
+            };
+            let ended = match connected {
+                Ok(mut connection) => {
+                    log::info!("connected to {}", self.server.address);
+                    let ended = self.talk(&mut connection, stop).await;
+                    if self.session.is_up() {
+                        patience = shortest;
+                    }
+                    self.session.disconnected();
+                    ended.unwrap_or_else(Ended::Lost)
+                }
+                Err(error) => Ended::Lost(error),
+            };
+            match ended {
+                Ended::Finished => return Ok(()),
+                Ended::Lost(error) => {
+                    let refused = matches!(error.code(), Code::Refused | Code::Unsupported);
+                    if refused && self.shared.ended() {
+                        return Err(error);
+                    }
+                    if refused {
+                        patience = longest;
+                        log::error!("{error}");
+                    } else {
+                        log::warn!("{error}; next attempt in {} ms", patience.as_millis());
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(patience) => {}
+                        () = stop.stopped() => return Ok(()),
+                    }
+                    patience = (patience * 2).min(longest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        let address = &self.server.address;
+        let unknown =
+            || Error::new(Code::Link, format!("`{address}` is no address"), "write host:port, and check the name");
+        let mut found = tokio::net::lookup_host(address).await.map_err(|e| unknown().caused_by(e))?;
+        let address: SocketAddr = found.next().ok_or_else(unknown)?;
+        self.client.connect(address, &self.server.name).await
+    }
+
+    /// One connection, from hello to goodbye.
+    async fn talk(&mut self, connection: &mut Connection, stop: &Stop) -> Result<Ended> {
+        self.session.connected(self.now());
+        let mut next_place = 0;
+        let mut telemetry_due = Instant::now();
+        loop {
+            self.act(connection, None).await?;
+            if self.session.is_up() {
+                self.offer(connection, &mut next_place).await?;
+                if Instant::now() >= telemetry_due {
+                    telemetry_due = Instant::now() + TELEMETRY_EVERY;
+                    self.tell(connection).await?;
+                }
+                if stop.is_set() || self.shared.drained() {
+                    self.goodbye(connection).await?;
+                    return Ok(Ended::Finished);
+                }
+            }
+            let deadline = self.session.deadline().map(Duration::from_micros).map(|d| self.start + d);
+            let wake = deadline.map_or(telemetry_due.max(Instant::now()), |d| d.min(telemetry_due.max(Instant::now())));
+            tokio::select! {
+                frame = connection.recv() => {
+                    let now = self.now();
+                    let Some(frame) = frame? else {
+                        return Ok(Ended::Lost(Error::new(Code::Link, "the server closed the connection", "it will be asked again")));
+                    };
+                    match self.session.receive(&frame, now)? {
+                        Some(Event::Refused(refuse)) => return Err(refuse.into()),
+                        Some(Event::Bye(_)) => {
+                            return Ok(Ended::Lost(Error::new(Code::Link, "the server said goodbye", "it will be asked again")));
+                        }
+                        Some(Event::Control(control)) => {
+                            log::warn!("the server asks for {control:?}; this build keeps to its configuration");
+                        }
+                        Some(Event::Welcomed { protocol, build }) => log::info!("{build} speaks protocol {protocol}"),
+                        None => {}
+                    }
+                }
+                () = self.shared.woken() => {}
+                () = stop.stopped() => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    /// Carries out what the session asks for. `fresh` is a packet that was read
+    /// just now, so that it need not be read again.
+    async fn act(&mut self, connection: &mut Connection, mut fresh: Option<(&PacketFrame, Bytes)>) -> Result<()> {
+        while let Some(action) = self.session.poll(self.now())? {
+            match action {
+                Action::Send(frame) => connection.send_control(&frame).await?,
+                Action::Acked(key) => self.shared.acknowledge(key.stream, key.sequence, key.sequence),
+                Action::SendPacket(key) => match fresh.take() {
+                    Some((frame, body)) if frame.key() == key => connection.send_packet(frame, body).await?,
+                    other => {
+                        fresh = other;
+                        self.send_again(connection, key).await?;
+                    }
+                },
+                Action::Lost => return Err(Error::new(Code::Link, "the server is silent", "it will be asked again")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers what waits, as far as the window reaches.
+    async fn offer(&mut self, connection: &mut Connection, next_place: &mut u64) -> Result<()> {
+        while let Some(pending) = self.shared.next_pending(*next_place) {
+            if !self.session.has_room(u64::from(pending.location.length) + FRAMING) {
+                break;
+            }
+            *next_place = pending.location.index + 1;
+            let Some((frame, body)) = self.read(&pending)? else { continue };
+            // Not taken: it is in the window since before the reconnect.
+            if self.session.offer(pending.key, frame.parts()) {
+                self.act(connection, Some((&frame, body))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_again(&mut self, connection: &mut Connection, key: PacketKey) -> Result<()> {
+        let read = match self.shared.find(key) {
+            Some(pending) => self.read(&pending)?,
+            None => None,
+        };
+        match read {
+            Some((frame, body)) => connection.send_packet(&frame, body).await,
+            None => {
+                self.session.withdraw(key);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads and frames a spooled packet. One whose record is damaged on disk
+    /// is recorded as lost.
+    fn read(&mut self, pending: &Pending) -> Result<Option<(PacketFrame, Bytes)>> {
+        let sent_us = self.now().wall_us;
+        let (meta, body) = match self.bodies.read(pending) {
+            Ok(read) => read,
+            Err(error) if error.code() == Code::Corrupt => {
+                log::error!("{} is lost: {error}", pending.key);
+                self.shared.lose(pending.key);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let RateParts { payload, side, header, .. } = meta.parts;
+        let small = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let end = meta.sample_id.floor_char_boundary(MAX_SAMPLE_ID);
+        let header = PacketHeader {
+            class: if meta.backfill { Class::Backfill } else { Class::Live },
+            captured_us: u64::try_from(meta.captured_us).unwrap_or(0),
+            sent_us,
+            encode_us: meta.encode_us,
+            payload: small(payload.0),
+            side: small(side.0),
+            header: small(header.0),
+            sample: &meta.sample_id[..end],
+            ..PacketHeader::new(pending.key.stream, pending.key.sequence)
+        };
+        let frame = PacketFrame::new(&header, &body)?;
+        Ok(Some((frame, body)))
+    }
+
+    async fn tell(&mut self, connection: &mut Connection) -> Result<()> {
+        let now = self.now();
+        let standing = self.shared.standing();
+        let clock = self.session.clock_offset(now);
+        self.session.telemetry(&Telemetry {
+            sent_us: now.wall_us,
+            clock_offset_us: clock.map_or(0, |c| c.offset_us),
+            clock_error_us: clock.map_or(0, |c| c.error_us.max(1)),
+            spool_packets: standing.spooled,
+            spool_bytes: standing.disk.0,
+            dropped: 0,
+            temperature_mc: None,
+            throttled: None,
+            energy_uj: None,
+            no_energy: NoEnergy::NoMeter,
+        })?;
+        self.act(connection, None).await
+    }
+
+    async fn goodbye(&mut self, connection: &mut Connection) -> Result<()> {
+        let wire = connection.wire();
+        self.session.bye(wire.tx_bytes, wire.rx_bytes, "nothing is left to send")?;
+        self.act(connection, None).await?;
+        // The server's own goodbye says that it has ours.
+        let answered = async {
+            while let Ok(Some(frame)) = connection.recv().await {
+                let now = self.now();
+                if let Ok(Some(Event::Bye(_))) = self.session.receive(&frame, now) {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE_WITHIN, answered).await;
+        connection.close(Close::Done, "goodbye").await;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Where samples come from. Replay of recorded media is the first source;
+//! cameras and microphones implement the same trait.
+
+use crate::config::{Pace, Replay};
+use crate::stop::Stop;
+use afferent_codec::Limits;
+use afferent_codec_conventional::open;
+use afferent_media::manifest::Manifest;
+use afferent_media::{Error, Modality, Result, Sample};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What a source hands on: a sample, or the reason why there is none.
+pub struct Captured {
+    /// The manifest's opaque id, or empty.
+    pub sample_id: String,
+    /// Wall clock at capture, microseconds since 1970.
+    pub captured_us: i64,
+    /// The sample. An error takes the sample's place, so that it is counted
+    /// and named all the way to the rows.
+    pub sample: Result<Sample>,
+}
+
+/// A source of samples.
+pub trait Source: Send {
+    /// The next sample, at the source's own pace; `None` when there are no more
+    /// or the `stop` is set.
+    fn next(&mut self, stop: &Stop) -> Option<Captured>;
+}
+
+/// The wall clock in microseconds since 1970.
+#[must_use]
+pub fn wall_us() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Replays a folder or manifest of media files.
+pub struct ReplaySource {
+    manifest: Manifest,
+    modality: Modality,
+    pace: Pace,
+    period: Duration,
+    next: u64,
+    total: Option<u64>,
+    due: Option<Instant>,
+}
+
+impl ReplaySource {
+    /// A replay of what `replay` names, as samples of `modality`, from sample
+    /// number `start` on: so that an agent goes on where its spool ends.
+    ///
+    /// # Errors
+    /// As [`Manifest::open`].
+    pub fn new(replay: &Replay, modality: Modality, start: u64) -> Result<Self> {
+        let extensions = open::extensions(modality);
+        let manifest = Manifest::open(&replay.path, extensions)?.only(extensions)?;
+        let length = manifest.entries().len() as u64;
+        Ok(Self {
+            total: (replay.repeat > 0).then(|| length.saturating_mul(replay.repeat.into())),
+            manifest,
+            modality,
+            pace: replay.pace,
+            period: Duration::from_millis(replay.period_ms.into()),
+            next: start,
+            due: None,
+        })
+    }
+
+    /// How many samples the replay has in all; `None` if it has no end.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+}
+
+impl Source for ReplaySource {
+    fn next(&mut self, stop: &Stop) -> Option<Captured> {
+        if stop.is_set() || self.total.is_some_and(|total| self.next >= total) {
+            return None;
+        }
+        let entries = self.manifest.entries();
+        let entry = &entries[(self.next % entries.len() as u64) as usize];
+        self.next += 1;
+        let path = self.manifest.path(entry);
+        let limits = Limits::default();
+        let sample = match self.modality {
+            Modality::Image => open::image(&path, &limits).map(Sample::Image),
+            Modality::Audio => open::audio(&path, &limits).map(Sample::Audio),
+        };
+        if self.pace == Pace::Real {
+            let now = Instant::now();
+            let due = self.due.unwrap_or(now);
+            // Sound is there once it has been said.
+            let length = match &sample {
+                Ok(Sample::Audio(audio)) => Duration::from_secs_f64(audio.view().seconds()),
+                _ => self.period,
+            };
+            let wait = if self.modality == Modality::Audio { due + length } else { due };
+            if stop.sleep(wait.saturating_duration_since(now)) {
+                return None;
+            }
+            self.due = Some(due + length);
+        }
+        Some(Captured {
+            sample_id: entry.id.clone(),
+            captured_us: wall_us(),
+            sample: sample.map_err(|e: Error| e.at(format!("sample `{}`", entry.id))),
+        })
+    }
+}

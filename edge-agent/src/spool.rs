@@ -1,0 +1,490 @@
+//! The spool: what is accepted waits here, on disk, until it is acknowledged.
+//!
+//! A sample is *accepted* once its record is synced; then it gets its identity
+//! (spool epoch, stream, sequence) and becomes visible to the sender. Records
+//! of acknowledged samples are freed a whole segment at a time, after a
+//! checkpoint that says which those were is itself synced.
+//!
+//! At every recovery: accepted = acknowledged + spooled + recorded lost.
+
+use afferent_journal::{Disk, Found, Journal, Location, Options, Reader, SyncPolicy};
+use afferent_link::{PacketKey as Key, RangeSet};
+use afferent_media::{Code, Error, RateParts, Result};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What is known of a spooled sample besides its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The manifest's opaque id, or empty.
+    pub sample_id: String,
+    /// Wanted some time, rather than now.
+    pub backfill: bool,
+    /// Wall clock at capture, microseconds since 1970.
+    pub captured_us: i64,
+    /// Time the encoder took, microseconds.
+    pub encode_us: u32,
+    /// Where the body's bytes went (framing is the link's and zero here).
+    pub parts: RateParts,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Record {
+    /// First record of a spool: its random epoch.
+    Epoch(u64),
+    /// A sample; its body follows.
+    Sample { stream: u32, sequence: u64, meta: Meta },
+    /// All that must be known once older segments are freed.
+    Checkpoint { epoch: u64, streams: Vec<SavedStream>, lost: u64 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedStream {
+    number: u32,
+    next: u64,
+    settled: Vec<(u64, u64)>,
+}
+
+#[derive(Default)]
+struct Stream {
+    /// Sequence of the next sample.
+    next: u64,
+    /// Sequences that need not be sent any more: acknowledged or recorded lost.
+    settled: RangeSet,
+}
+
+impl Stream {
+    /// Counts a sample as settled; whether there was room to note that. Where
+    /// there was none, it stays pending and is settled when it is sent again.
+    fn settle(&mut self, sequence: u64) -> bool {
+        self.settled.insert(sequence).is_ok()
+    }
+
+    /// The sequences below `next` that are not settled.
+    fn unsettled(&self) -> Vec<u64> {
+        let mut from = 0;
+        let mut holes = Vec::new();
+        for run in self.settled.ranges() {
+            holes.extend(from..*run.start());
+            from = run.end().saturating_add(1);
+        }
+        holes.extend(from..self.next);
+        holes
+    }
+}
+
+/// How the spool stands: `accepted = acknowledged + spooled + lost`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Samples whose record was synced.
+    pub accepted: u64,
+    /// Samples the server has acknowledged.
+    pub acknowledged: u64,
+    /// Samples that wait.
+    pub spooled: u64,
+    /// Samples whose record was damaged on disk, found at a recovery.
+    pub lost: u64,
+    /// Bytes of segments on disk.
+    pub disk: afferent_media::Bytes,
+}
+
+/// A sample that waits to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// Who it is.
+    pub key: Key,
+    /// Where its record is.
+    pub location: Location,
+}
+
+#[derive(Default)]
+struct State {
+    streams: BTreeMap<u32, Stream>,
+    /// Durable and not acknowledged, by place in the journal.
+    pending: BTreeMap<u64, Pending>,
+    places: BTreeMap<Key, u64>,
+    lost: u64,
+    disk: u64,
+    /// No more samples will come.
+    ended: bool,
+}
+
+/// The side of the spool that the sender and observers see.
+pub struct Shared {
+    epoch: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+    wake: tokio::sync::Notify,
+}
+
+impl State {
+    fn checkpoint(&self, epoch: u64) -> Record {
+        let streams = self.streams.iter().map(|(&number, stream)| SavedStream {
+            number,
+            next: stream.next,
+            settled: stream.settled.ranges().map(|run| (*run.start(), *run.end())).collect(),
+        });
+        Record::Checkpoint { epoch, streams: streams.collect(), lost: self.lost }
+    }
+
+    fn settle(&mut self, key: Key) -> bool {
+        let Some(&place) = self.places.get(&key) else { return false };
+        let settled = self.streams.entry(key.stream).or_default().settle(key.sequence);
+        if settled {
+            self.places.remove(&key);
+            self.pending.remove(&place);
+        }
+        settled
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The random number drawn when this spool was made.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How the spool stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let state = self.state();
+        let accepted = state.streams.values().map(|s| s.next).sum::<u64>();
+        let spooled = state.pending.len() as u64;
+        Standing {
+            accepted,
+            acknowledged: accepted - spooled - state.lost,
+            spooled,
+            lost: state.lost,
+            disk: afferent_media::Bytes(state.disk),
+        }
+    }
+
+    /// Where a pending sample is.
+    #[must_use]
+    pub fn find(&self, key: Key) -> Option<Pending> {
+        let state = self.state();
+        state.places.get(&key).and_then(|place| state.pending.get(place).copied())
+    }
+
+    /// The first pending sample at or after place `from` of the journal.
+    #[must_use]
+    pub fn next_pending(&self, from: u64) -> Option<Pending> {
+        self.state().pending.range(from..).next().map(|(_, pending)| *pending)
+    }
+
+    /// Frees samples `first..=last` of `stream`.
+    pub fn acknowledge(&self, stream: u32, first: u64, last: u64) {
+        let mut state = self.state();
+        let range = Key { stream, sequence: first }..=Key { stream, sequence: last };
+        let keys: Vec<Key> = state.places.range(range).map(|(key, _)| *key).collect();
+        for key in keys {
+            state.settle(key);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Gives up a sample whose record is damaged on disk, and counts it as lost.
+    pub fn lose(&self, key: Key) {
+        let mut state = self.state();
+        if state.settle(key) {
+            state.lost += 1;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Whether no more samples will come and none waits.
+    #[must_use]
+    pub fn drained(&self) -> bool {
+        let state = self.state();
+        state.ended && state.pending.is_empty()
+    }
+
+    /// Whether no more samples will come.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.state().ended
+    }
+
+    /// Says that no more samples will come.
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits until samples became pending, or the spool ended.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+/// The side of the spool that writes. One thread owns it.
+pub struct Spool {
+    journal: Journal,
+    shared: Arc<Shared>,
+    /// Appended, not yet durable.
+    fresh: Vec<Pending>,
+    next: BTreeMap<u32, u64>,
+    max_bytes: u64,
+    /// Place of the last checkpoint.
+    checkpoint: u64,
+    head: Vec<u8>,
+}
+
+/// A checkpoint is written once this many records were settled since the last.
+const FREE_EVERY: u64 = 256;
+
+/// The limits of a spool.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Size of a segment.
+    pub segment: afferent_media::Bytes,
+    /// Most bytes on disk.
+    pub max: afferent_media::Bytes,
+    /// When to sync.
+    pub sync: SyncPolicy,
+}
+
+impl Spool {
+    /// Opens the spool on `disk`, or makes one of epoch `fresh_epoch` (drawn
+    /// at random by the caller).
+    ///
+    /// # Errors
+    /// [`Code::Io`] if the disk fails, [`Code::Corrupt`] if what is there is no spool.
+    pub fn open(disk: impl Disk + 'static, limits: Limits, fresh_epoch: u64) -> Result<Self> {
+        let place = disk.place();
+        let options = Options { segment_bytes: limits.segment.0, sync: limits.sync, ..Options::default() };
+        let (journal, recovery) = Journal::open(disk, options)?;
+        let mut epoch = None;
+        let mut state = State::default();
+        let mut checkpoint = 0;
+        journal.scan(recovery.first, |found| {
+            let (location, bytes) = match found {
+                Found::Record(location, bytes) => (location, bytes),
+                Found::Damage(damage) => {
+                    log::error!("spool {}: {damage}", place);
+                    return Ok(());
+                }
+            };
+            let (record, _body) = postcard::take_from_bytes::<Record>(bytes).map_err(|e| {
+                Error::new(
+                    Code::Corrupt,
+                    format!("record {} of {} is no spool record", location.index, place),
+                    "give the agent a spool folder of its own",
+                )
+                .caused_by(e)
+            })?;
+            match record {
+                Record::Epoch(number) => epoch = Some(number),
+                Record::Sample { stream: number, sequence, .. } => {
+                    let key = Key { stream: number, sequence };
+                    let stream = state.streams.entry(number).or_default();
+                    stream.next = stream.next.max(sequence + 1);
+                    if !stream.settled.contains(sequence) {
+                        state.pending.insert(location.index, Pending { key, location });
+                        state.places.insert(key, location.index);
+                    }
+                }
+                Record::Checkpoint { epoch: number, streams, lost } => {
+                    epoch = Some(number);
+                    checkpoint = location.index;
+                    state.lost = lost;
+                    for saved in streams {
+                        let stream = state.streams.entry(saved.number).or_default();
+                        stream.next = stream.next.max(saved.next);
+                        for (first, last) in saved.settled {
+                            stream.settled.insert_range(first..=last)?;
+                        }
+                    }
+                    let State { streams, pending, places, .. } = &mut state;
+                    pending.retain(|_, p| {
+                        let settled = streams.get(&p.key.stream).is_some_and(|s| s.settled.contains(p.key.sequence));
+                        if settled {
+                            places.remove(&p.key);
+                        }
+                        !settled
+                    });
+                }
+            }
+            Ok(())
+        })?;
+        // What was accepted and is neither settled nor here was damaged on disk.
+        for (&number, stream) in &mut state.streams {
+            for sequence in stream.unsettled() {
+                if !state.places.contains_key(&Key { stream: number, sequence }) {
+                    stream.settled.insert(sequence)?;
+                    state.lost += 1;
+                    log::error!("spool {}: {number}/{sequence} is lost: its record is damaged", place);
+                }
+            }
+        }
+        let next = state.streams.iter().map(|(&number, stream)| (number, stream.next)).collect();
+        state.disk = journal.bytes();
+        let fresh = epoch.is_none();
+        let shared = Arc::new(Shared {
+            epoch: epoch.unwrap_or(fresh_epoch),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            wake: tokio::sync::Notify::new(),
+        });
+        let mut spool =
+            Self { journal, shared, fresh: Vec::new(), next, max_bytes: limits.max.0, checkpoint, head: Vec::new() };
+        if fresh {
+            spool.append(&Record::Epoch(fresh_epoch), &[])?;
+            spool.sync()?;
+        }
+        let standing = spool.shared.standing();
+        log::info!(
+            "spool {}: epoch {:016x}, {} accepted = {} acknowledged + {} spooled + {} lost; {} torn bytes dropped",
+            place,
+            spool.shared.epoch,
+            standing.accepted,
+            standing.acknowledged,
+            standing.spooled,
+            standing.lost,
+            recovery.torn_bytes
+        );
+        Ok(spool)
+    }
+
+    fn append(&mut self, record: &Record, body: &[u8]) -> Result<Location> {
+        self.head.clear();
+        self.head = postcard::to_extend(record, std::mem::take(&mut self.head))
+            .map_err(|e| Error::new(Code::Internal, "a spool record cannot be written", "report this").caused_by(e))?;
+        self.journal.append(&[&self.head, body])
+    }
+
+    /// The side that the sender sees.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// A reader of records, independent of this writer.
+    #[must_use]
+    pub fn reader(&self) -> BodyReader {
+        BodyReader { reader: self.journal.reader() }
+    }
+
+    /// Sequence of the next sample of `stream`.
+    #[must_use]
+    pub fn next_sequence(&self, stream: u32) -> u64 {
+        self.next.get(&stream).copied().unwrap_or(0)
+    }
+
+    /// Writes a sample. It is accepted by the next [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// [`Code::Io`] if the disk fails.
+    pub fn push(&mut self, stream: u32, meta: Meta, body: &[u8]) -> Result<()> {
+        let key = Key { stream, sequence: self.next_sequence(stream) };
+        let location = self.append(&Record::Sample { stream, sequence: key.sequence, meta }, body)?;
+        self.next.insert(stream, key.sequence + 1);
+        self.fresh.push(Pending { key, location });
+        Ok(())
+    }
+
+    /// When the next sync is due, on the clock of `now_us`; `None` if there is nothing to sync.
+    #[must_use]
+    pub fn sync_due(&mut self, now_us: u64) -> Option<u64> {
+        self.journal.sync_due(now_us)
+    }
+
+    /// Syncs: what was pushed is accepted from here on.
+    ///
+    /// # Errors
+    /// [`Code::Io`] if the disk fails; then nothing that was pushed since the last
+    /// sync is accepted, and the spool must be opened again.
+    pub fn sync(&mut self) -> Result<()> {
+        self.journal.sync()?;
+        let mut state = self.shared.state();
+        for pending in self.fresh.drain(..) {
+            state.streams.entry(pending.key.stream).or_default().next = pending.key.sequence + 1;
+            state.places.insert(pending.key, pending.location.index);
+            state.pending.insert(pending.location.index, pending);
+        }
+        state.disk = self.journal.bytes();
+        drop(state);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Frees the segments in which everything is acknowledged.
+    ///
+    /// # Errors
+    /// [`Code::Io`] if the disk fails.
+    pub fn free(&mut self) -> Result<()> {
+        let oldest = self.shared.state().pending.keys().next().copied().unwrap_or(self.journal.durable());
+        // Only a whole segment can be freed: wait until one is.
+        if oldest.saturating_sub(self.checkpoint) < FREE_EVERY && self.journal.bytes() < self.max_bytes {
+            return Ok(());
+        }
+        let record = self.shared.state().checkpoint(self.shared.epoch);
+        self.checkpoint = self.append(&record, &[])?.index;
+        self.sync()?;
+        self.journal.release(oldest.min(self.checkpoint))?;
+        self.shared.state().disk = self.journal.bytes();
+        Ok(())
+    }
+
+    /// Whether the spool is at its limit.
+    #[must_use]
+    pub fn full(&self) -> bool {
+        self.journal.bytes() >= self.max_bytes
+    }
+
+    /// Waits until something was acknowledged, or `timeout` passed.
+    pub fn wait(&self, timeout: Duration) {
+        let state = self.shared.state();
+        drop(self.shared.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Syncs, writes a checkpoint and the mark of a clean end.
+    ///
+    /// # Errors
+    /// [`Code::Io`] if the disk fails.
+    pub fn close(mut self) -> Result<()> {
+        self.sync()?;
+        let record = self.shared.state().checkpoint(self.shared.epoch);
+        self.append(&record, &[])?;
+        self.journal.close()
+    }
+}
+
+/// Reads spooled samples.
+pub struct BodyReader {
+    reader: Reader,
+}
+
+impl BodyReader {
+    /// The meta data and body of a pending sample.
+    ///
+    /// # Errors
+    /// [`Code::Corrupt`] if the record is damaged on disk, [`Code::Io`] if it cannot be read.
+    pub fn read(&mut self, pending: &Pending) -> Result<(Meta, Bytes)> {
+        let mut buffer = Vec::new();
+        let record = self.reader.read(&pending.location, &mut buffer)?;
+        match postcard::take_from_bytes(record) {
+            Ok((Record::Sample { stream, sequence, meta }, body)) if (Key { stream, sequence }) == pending.key => {
+                // The body is the end of what was read: it is handed on without a copy.
+                let length = body.len();
+                let start = buffer.len() - length;
+                Ok((meta, Bytes::from(buffer).slice(start..)))
+            }
+            _ => Err(Error::new(
+                Code::Corrupt,
+                format!("the record of {} holds something else", pending.key),
+                "check the disk of the spool",
+            )),
+        }
+    }
+}

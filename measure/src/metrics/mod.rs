@@ -1,0 +1,5 @@
+//! How near a decoded sample is to its pristine: image and sound.
+
+pub mod audio;
+pub mod image;
+mod ssim;

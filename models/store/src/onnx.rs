@@ -1,0 +1,111 @@
+//! Pours a checkpoint's tensors into an ONNX graph that has none.
+//!
+//! Protocol Buffers messages merge when they are concatenated. So the bytes of
+//! a graph without weights, followed by the bytes of a model that holds nothing
+//! but weights (as `initializer`s), are one complete ONNX file for any backend,
+//! and the graph itself is never rewritten.
+//!
+//! Which weights are wanted, by which names and of which shapes, the graph
+//! says in its `value_info`. Field numbers: `onnx.proto` of ONNX, IR version 7.
+
+use crate::state_dict::StateDict;
+use afferent_media::{Code, Error, Result};
+use prost::Message;
+
+/// `TensorProto.DataType.FLOAT`.
+const FLOAT: i32 = 1;
+
+#[derive(Clone, PartialEq, Message)]
+struct Model {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<Graph>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Graph {
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<Initializer>,
+    #[prost(message, repeated, tag = "13")]
+    value_info: Vec<ValueInfo>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Initializer {
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int32, optional, tag = "2")]
+    data_type: Option<i32>,
+    #[prost(string, optional, tag = "8")]
+    name: Option<String>,
+    #[prost(bytes = "vec", optional, tag = "9")]
+    raw_data: Option<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ValueInfo {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(message, optional, tag = "2")]
+    kind: Option<ValueType>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ValueType {
+    #[prost(message, optional, tag = "1")]
+    tensor: Option<TensorType>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorType {
+    #[prost(int32, optional, tag = "1")]
+    element: Option<i32>,
+    #[prost(message, optional, tag = "2")]
+    shape: Option<Shape>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Shape {
+    #[prost(message, repeated, tag = "1")]
+    dims: Vec<Dimension>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Dimension {
+    #[prost(int64, optional, tag = "1")]
+    value: Option<i64>,
+}
+
+/// The complete ONNX file of `graph` with the weights of `checkpoint`.
+///
+/// # Errors
+/// [`Code::Corrupt`] if the graph is no ONNX file, [`Code::Model`] if it wants
+/// a weight that the checkpoint lacks or holds in another shape or type.
+pub fn pour(graph: &[u8], checkpoint: &StateDict<'_>) -> Result<Vec<u8>> {
+    let parsed = Model::decode(graph)
+        .map_err(|e| Error::new(Code::Corrupt, "the graph is no ONNX file", "write the graph again").caused_by(e))?;
+    let wanted = parsed.graph.unwrap_or_default().value_info;
+    let initializer = wanted.into_iter().map(|weight| take(weight, checkpoint)).collect::<Result<_>>()?;
+    let weights = Model { graph: Some(Graph { initializer, value_info: Vec::new() }) };
+    let mut file = Vec::with_capacity(graph.len() + weights.encoded_len());
+    file.extend_from_slice(graph);
+    weights.encode_raw(&mut file);
+    Ok(file)
+}
+
+/// The weight that the graph describes, out of the checkpoint.
+fn take(weight: ValueInfo, checkpoint: &StateDict<'_>) -> Result<Initializer> {
+    let name = weight.name.unwrap_or_default();
+    let wrong = |what: String| Error::new(Code::Model, what, "use the checkpoint that this graph was made for");
+    let kind = weight.kind.and_then(|kind| kind.tensor).unwrap_or_default();
+    let dims: Vec<_> =
+        kind.shape.unwrap_or_default().dims.into_iter().map(|dim| dim.value.unwrap_or_default()).collect();
+    let tensor = checkpoint.get(&name).ok_or_else(|| wrong(format!("the checkpoint holds no tensor `{name}`")))?;
+    if !tensor.is_f32() || kind.element != Some(FLOAT) {
+        return Err(wrong(format!("tensor `{name}` does not hold 32-bit floats on both sides")));
+    }
+    let shape: Vec<_> = tensor.shape().iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect();
+    if shape != dims {
+        return Err(wrong(format!("tensor `{name}` has shape {shape:?} where the graph wants {dims:?}")));
+    }
+    Ok(Initializer { dims, data_type: Some(FLOAT), name: Some(name), raw_data: Some(tensor.to_le_bytes()) })
+}

@@ -1,0 +1,193 @@
+//! From a stored packet to a row: decode, perceive, compare.
+
+use crate::references::{References, hex};
+use crate::store::StoredPacket;
+use afferent_codec::{Container, Geometry, Limits, Registry, SampleDecoder, gap};
+use afferent_measure::metrics;
+use afferent_measure::row::Row;
+use afferent_measure::task::{Prediction, ReferenceKind, Score, Task};
+use afferent_media::preprocess::Preprocess;
+use afferent_media::{Code, Error, Image, Network, Result, Sample};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What every row says of the model.
+pub struct ModelInfo {
+    /// Name in the zoo.
+    pub name: String,
+    /// SHA-256 of the weights as they were loaded.
+    pub sha256: String,
+    /// How images become its input.
+    pub preprocess: Preprocess,
+    /// Name of its input.
+    pub input: String,
+    /// How its output becomes a prediction.
+    pub task: Box<dyn Task>,
+    /// Threads of one run.
+    pub threads: u32,
+}
+
+/// A model, ready to run on one thread.
+pub struct Model {
+    /// What every row says of it.
+    pub info: Arc<ModelInfo>,
+    /// The network.
+    pub network: Box<dyn Network>,
+}
+
+impl Model {
+    fn predict(&mut self, image: &Image) -> Result<Prediction> {
+        let input = self.info.preprocess.apply(image.view())?;
+        let outputs = self.network.run(&[(&self.info.input, &input)])?;
+        self.info.task.predict(&outputs)
+    }
+}
+
+/// Decodes, perceives and compares. One per worker thread.
+pub struct Perceiver {
+    registry: Registry,
+    decoder: SampleDecoder,
+    references: Option<Arc<References>>,
+    model: Option<Model>,
+    build: String,
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+impl Perceiver {
+    /// A worker's own perceiver. Where a `model` is given, its first run is
+    /// done here, so that no latency includes a warm-up.
+    ///
+    /// # Errors
+    /// [`Code::Model`] if the model's first run fails.
+    pub fn new(registry: Registry, references: Option<Arc<References>>, mut model: Option<Model>) -> Result<Self> {
+        if let Some(model) = &mut model {
+            let (width, height) = model.info.preprocess.size;
+            let mut blank = Image::default();
+            blank.reset(width, height, afferent_media::PixelFormat::Rgb8)?;
+            model.predict(&blank)?;
+        }
+        let decoder = SampleDecoder::new(registry.clone(), Limits::default());
+        Ok(Self { registry, decoder, references, model, build: format!("afferent {}", env!("CARGO_PKG_VERSION")) })
+    }
+
+    /// The row of a stored packet. What fails becomes the row's error: every
+    /// accepted packet has its row.
+    pub fn row(&mut self, packet: &StoredPacket, body: &[u8]) -> Row {
+        let mut row = self.describe(packet, body);
+        if let Err(error) = self.measure(packet, body, &mut row) {
+            log::warn!("device {}, {} ({}): {error}", packet.device, packet.key(), packet.sample_id);
+            row.set_error(&error);
+        }
+        row
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn describe(&self, packet: &StoredPacket, body: &[u8]) -> Row {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let clock = packet.clock;
+        let link_us = packet.received_us - packet.sent_us - clock.map_or(0, |(offset, _)| offset);
+        let mut row = Row {
+            device: packet.device.clone(),
+            epoch: format!("{:016x}", packet.epoch),
+            stream: packet.stream,
+            stream_name: packet.stream_name.clone(),
+            sequence: packet.sequence,
+            sample_id: some(&packet.sample_id),
+            class: if packet.backfill { "backfill" } else { "live" }.to_owned(),
+            bitstream_sha256: Some(hex(&Sha256::digest(body))),
+            build: self.build.clone(),
+            connection: Some(format!("{:016x}", packet.connection)),
+            captured_unix_us: Some(packet.captured_us),
+            received_unix_us: Some(packet.received_us),
+            encode_ms: Some(f64::from(packet.encode_us) / 1e3),
+            link_ms: clock.map(|_| link_us as f64 / 1e3),
+            clock_offset_ms: clock.map(|(offset, _)| offset as f64 / 1e3),
+            clock_error_ms: clock.map(|(_, error)| error as f64 / 1e3),
+            energy_reason: Some("this agent has no energy meter".to_owned()),
+            ..Row::new()
+        };
+        row.set_parts(&packet.parts);
+        row
+    }
+
+    fn measure(&mut self, packet: &StoredPacket, body: &[u8], row: &mut Row) -> Result<()> {
+        if let Some(reason) = gap::read(body) {
+            return Err(Error::new(
+                Code::NotFound,
+                format!("the agent has no sample: {reason}"),
+                "see the agent's log",
+            ));
+        }
+        let container = Container::parse(body)?;
+        self.describe_codec(&container, row);
+        let container = container.intact()?;
+        let start = Instant::now();
+        let decoded = self.decoder.decode(&container)?;
+        row.decode_ms = Some(ms(start));
+
+        let references = self.references.clone();
+        let pristine = match &references {
+            Some(references) => references.pristine(&packet.sample_id, decoded.modality())?,
+            None => None,
+        };
+        match (&decoded, pristine.as_ref().map(|p| &p.sample)) {
+            (Sample::Image(decoded), Some(Sample::Image(pristine))) => {
+                row.set_image_quality(&metrics::image::compare(pristine.view(), decoded.view())?);
+            }
+            (Sample::Audio(decoded), Some(Sample::Audio(pristine))) => {
+                row.set_audio_quality(&metrics::audio::compare(pristine.view(), decoded.view())?);
+            }
+            _ => {}
+        }
+        row.source_sha256 = pristine.as_ref().map(|p| p.sha256.clone());
+
+        let (Some(model), Sample::Image(image)) = (&mut self.model, &decoded) else { return Ok(()) };
+        let info = Arc::clone(&model.info);
+        row.model = Some(info.name.clone());
+        row.model_sha256 = Some(info.sha256.clone());
+        row.preprocess_digest = Some(info.preprocess.digest());
+        row.provider = Some(model.network.provider().to_owned());
+        row.threads = Some(info.threads);
+        let start = Instant::now();
+        let prediction = model.predict(image)?;
+        row.infer_ms = Some(ms(start));
+        row.set_prediction(&prediction, info.task.as_ref());
+
+        let Some(references) = references else { return Ok(()) };
+        if let Some(Sample::Image(pristine)) = pristine.as_ref().map(|p| &p.sample)
+            && let Some(reference) = references.prediction(&packet.sample_id, || model.predict(pristine))?
+        {
+            let score = info.task.score(&prediction, &reference)?;
+            row.set_score(ReferenceKind::Pristine, &reference, score);
+        }
+        if let Some(label) = references.entry(&packet.sample_id).and_then(|entry| entry.label_index) {
+            let Score::Classes { top1, .. } = info.task.score(&prediction, &Prediction::class(label))? else {
+                return Ok(());
+            };
+            row.set_label(Some(label), top1);
+        }
+        Ok(())
+    }
+
+    fn describe_codec(&self, container: &Container<'_>, row: &mut Row) {
+        let header = &container.header;
+        match header.geometry {
+            Geometry::Image(shape) => row.set_image_source(shape.width, shape.height),
+            Geometry::Audio(shape) => row.set_audio_source(shape.rate, shape.channels, shape.frames),
+        }
+        row.codec.clone_from(&header.codec);
+        row.codec_version = header.codec_version.into();
+        row.preset.clone_from(&header.preset);
+        row.knob = header.knob.map(f64::from);
+        if let Ok(codec) = self.registry.get(&header.codec) {
+            let descriptor = codec.descriptor();
+            row.codec_implementation.clone_from(&descriptor.implementation);
+            row.codec_simd = descriptor.simd.to_string();
+            row.knob_name = descriptor.knob.map(|knob| knob.name.to_owned());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `afferent encode`: one file in, one container out.
+
+use crate::inspect;
+use afferent_codec::{Limits, Registry, SampleEncoder, Settings};
+use afferent_codec_conventional::open;
+use afferent_media::{Error, Modality, Result, Sample};
+use std::path::PathBuf;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Picture (.jpg, .png, .webp) or recording (.wav, .flac)
+    input: PathBuf,
+    /// Codec by id (`afferent codecs` lists them)
+    #[arg(long, short)]
+    codec: String,
+    /// Knob in the codec's own unit
+    #[arg(long, short)]
+    knob: Option<f32>,
+    /// Preset by name
+    #[arg(long, short)]
+    preset: Option<String>,
+    /// File to write
+    #[arg(long, short)]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let mut registry = Registry::new();
+    afferent_codec_conventional::register(&mut registry);
+    let codec = registry.get(&args.codec)?;
+    let settings = Settings { preset: args.preset, knob: args.knob };
+    let mut encoder = SampleEncoder::new(codec.as_ref(), &settings)?;
+    let sample = match codec.descriptor().modality {
+        Modality::Image => Sample::Image(open::image(&args.input, &Limits::default())?),
+        Modality::Audio => Sample::Audio(open::audio(&args.input, &Limits::default())?),
+    };
+    let mut out = Vec::new();
+    let start = Instant::now();
+    encoder.encode(&sample, &mut out)?;
+    let took = start.elapsed();
+    std::fs::write(&args.output, &out).map_err(|e| Error::io(args.output.display().to_string(), e))?;
+    inspect::print(&out)?;
+    println!("encoded in {:.2} ms", took.as_secs_f64() * 1e3);
+    Ok(())
+}

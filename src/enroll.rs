@@ -1,0 +1,52 @@
+//! `afferent enroll`: the identities of a server and its devices.
+
+use afferent_link_quic::identity::Authority;
+use afferent_media::Result;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(crate) struct Args {
+    /// Folder of the authority; made if there is none
+    authority: PathBuf,
+    /// Make the server's identity for this host name or IP address; may be given more than once
+    #[arg(long, group = "what", value_name = "NAME")]
+    server: Vec<String>,
+    /// Make the identity of this device; may be given more than once
+    #[arg(long, group = "what", value_name = "ID")]
+    device: Vec<String>,
+    /// Make the identity of this device anew; the earlier one is refused from now on
+    #[arg(long, group = "what", value_name = "ID")]
+    renew: Vec<String>,
+    /// Refuse this device from its next connection on
+    #[arg(long, group = "what", value_name = "ID")]
+    revoke: Vec<String>,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let authority = if args.authority.join("authority.key").exists() {
+        Authority::open(&args.authority)?
+    } else {
+        let authority = Authority::create(&args.authority)?;
+        println!("made an authority in {}; keep its key to yourself", args.authority.display());
+        authority
+    };
+    if !args.server.is_empty() {
+        let names: Vec<&str> = args.server.iter().map(String::as_str).collect();
+        authority.issue_server(&names)?;
+        println!("server identity for {}: serve with --identity {}", names.join(", "), args.authority.display());
+    }
+    for id in &args.device {
+        let bundle = authority.issue_device(id)?;
+        println!("identity of {id}: copy {} to the board", bundle.display());
+    }
+    for id in &args.renew {
+        let bundle = authority.renew_device(id)?;
+        println!("new identity of {id}: copy {} to the board", bundle.display());
+    }
+    for id in &args.revoke {
+        authority.revoke(id)?;
+        println!("{id} is revoked");
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! `afferent serve`: receive from devices, store, decode, perceive, measure.
+
+use afferent_codec::Registry;
+use afferent_media::{Error, Result};
+use afferent_models::Store;
+use afferent_runtime::model::Loaded;
+use afferent_runtime::{Events, Options, Stop};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Address and UDP port to listen on; port 0 takes a free one
+    #[arg(long, default_value = "0.0.0.0:7400")]
+    listen: SocketAddr,
+    /// Folder made by `afferent enroll --server`
+    #[arg(long)]
+    identity: PathBuf,
+    /// Folder for everything that is kept: packets, rows
+    #[arg(long)]
+    data: PathBuf,
+    /// Manifest or folder of pristine samples and labels; may be given more than once
+    #[arg(long)]
+    references: Vec<PathBuf>,
+    /// Model of the zoo that perceives images, or `none`
+    #[arg(long, default_value = "efficientnet-lite0")]
+    model: String,
+    /// Threads that decode and perceive
+    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
+    workers: usize,
+    /// Seal rows into Parquet once there are this many (and at the end)
+    #[arg(long, default_value_t = 10_000)]
+    seal_rows: usize,
+    /// Print one JSON object per event on standard output
+    #[arg(long)]
+    events: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let mut registry = Registry::new();
+    afferent_codec_conventional::register(&mut registry);
+    let model = match args.model.as_str() {
+        "none" => None,
+        name => Some(Loaded::open(&Store::from_env()?, name)?),
+    };
+    let stop = Stop::default();
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .map_err(|e| Error::io("signal handlers", e))?;
+    std::thread::spawn({
+        let stop = stop.clone();
+        move || signals.forever().for_each(|_| stop.set())
+    });
+    let options = Options {
+        listen: args.listen,
+        identity: args.identity,
+        data: args.data,
+        references: args.references,
+        workers: args.workers,
+        seal_rows: args.seal_rows,
+    };
+    let models = || Ok(model.as_ref().map(Loaded::handle));
+    afferent_runtime::run(&options, &registry, &models, &Events { on: args.events }, &stop)
+}

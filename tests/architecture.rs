@@ -1,0 +1,112 @@
+//! Who may use whom, and what the agent may never link.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// The room of each of our crates.
+fn room(package: &str) -> &'static str {
+    match package {
+        "afferent" => "command",
+        "afferent-media" => "media",
+        "afferent-journal" => "journal",
+        "afferent-measure" => "measure",
+        "afferent-agent" => "edge-agent",
+        "afferent-runtime" => "runtime",
+        "afferent-bench" => "bench",
+        "afferent-boards-spec" | "afferent-boards-hal" => "boards/on-board",
+        "afferent-boards-flash" => "boards/flash",
+        name if name.starts_with("afferent-link") => "link",
+        name if name.starts_with("afferent-codec") => "codec",
+        name if name.starts_with("afferent-models") => "models",
+        name => panic!("{name} has no room: say in this test where it lives"),
+    }
+}
+
+/// The rooms that a room may use, besides `media` and itself.
+fn may_use(room: &str) -> &'static [&'static str] {
+    match room {
+        "command" => &[
+            "codec",
+            "journal",
+            "link",
+            "measure",
+            "models",
+            "edge-agent",
+            "runtime",
+            "bench",
+            "boards/on-board",
+            "boards/flash",
+        ],
+        "edge-agent" => &["codec", "journal", "link", "boards/on-board"],
+        "runtime" => &["codec", "journal", "link", "measure", "models"],
+        "bench" => &["codec", "journal", "link", "measure", "models", "edge-agent", "runtime"],
+        _ => &[],
+    }
+}
+
+#[test]
+fn rooms_use_only_the_rooms_they_may() {
+    let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec().unwrap();
+    let ours: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
+    let mut wrong = Vec::new();
+    for package in &metadata.packages {
+        let here = room(&package.name);
+        for dependency in &package.dependencies {
+            // Tests may look across rooms.
+            if dependency.kind == cargo_metadata::DependencyKind::Development
+                || !ours.contains(dependency.name.as_str())
+            {
+                continue;
+            }
+            let there = room(&dependency.name);
+            if there != here && there != "media" && !may_use(here).contains(&there) {
+                wrong.push(format!("{} ({here}) uses {} ({there})", package.name, dependency.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_agent_links_no_inference_engine_no_parquet_and_no_flasher() {
+    let out = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "-p",
+            "afferent-agent",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "-f",
+            "{lib}",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let tree = String::from_utf8(out.stdout).unwrap();
+    let linked: BTreeMap<&str, usize> = tree.lines().fold(BTreeMap::new(), |mut all, line| {
+        *all.entry(line).or_default() += 1;
+        all
+    });
+    assert!(linked.contains_key("afferent_codec"), "the tree was not read: {tree}");
+    for banned in [
+        "tract",
+        "ort",
+        "onnx",
+        "parquet",
+        "arrow",
+        "candle",
+        "burn",
+        "afferent_boards_flash",
+        "afferent_models",
+        "afferent_measure",
+    ] {
+        let found: Vec<_> =
+            linked.keys().filter(|lib| **lib == banned || lib.starts_with(&format!("{banned}_"))).collect();
+        assert!(found.is_empty(), "the agent links {found:?}");
+    }
+}

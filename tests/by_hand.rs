@@ -1,0 +1,68 @@
+//! The commands that people try first, on one file.
+
+use crate::process::{Site, afferent, agent_binary, pictures, run};
+use std::process::Command;
+
+#[test]
+fn a_picture_goes_there_and_back() {
+    let site = Site::new();
+    let media = site.path("media");
+    pictures(&media, 1);
+    let (input, coded, back) = (media.join("0000.png"), site.path("x.afr"), site.path("x.png"));
+    let (ok, out, err) = run(Command::new(afferent()).args(["encode", "-c", "png", "-o"]).arg(&coded).arg(&input));
+    assert!(ok, "{err}");
+    assert!(out.contains("= storage"), "{out}");
+    let (ok, _, err) = run(Command::new(afferent()).args(["decode", "-o"]).arg(&back).arg(&coded));
+    assert!(ok, "{err}");
+    let pixels = |path| image::open(path).unwrap().into_rgb8();
+    assert_eq!(pixels(&input), pixels(&back));
+    // The ledger that `inspect` prints is the file's size.
+    let (ok, out, err) = run(Command::new(afferent()).arg("inspect").arg(&coded));
+    assert!(ok, "{err}");
+    let size = std::fs::metadata(&coded).unwrap().len().to_string();
+    let storage = out.lines().find(|line| line.contains("= storage")).unwrap();
+    assert!(storage.split_whitespace().any(|word| word == size), "{storage} is not {size} bytes");
+}
+
+#[test]
+fn mistakes_end_with_code_cause_and_remedy() {
+    let site = Site::new();
+    pictures(&site.path("media"), 1);
+    let picture = site.path("media").join("0000.png");
+    let out = site.path("out.afr");
+    let text = site.path("text.png");
+    std::fs::write(&text, "no picture").unwrap();
+    let encode = |args: &[&str], input: &std::path::Path| {
+        run(Command::new(afferent()).arg("encode").args(args).arg("-o").arg(&out).arg(input))
+    };
+    for (args, input, code, named) in [
+        (&["-c", "jpg"][..], &picture, "AFF-NOT-FOUND", "jpeg"),
+        (&["-c", "jpeg", "-k", "101"], &picture, "AFF-CONFIG", "quality"),
+        (&["-c", "jpeg", "-p", "411"], &picture, "AFF-CONFIG", "420"),
+        (&["-c", "png", "-k", "5"], &picture, "AFF-CONFIG", "no knob"),
+        (&["-c", "opus"], &picture, "AFF-UNSUPPORTED", "0000.png"),
+        (&["-c", "jpeg"], &text, "AFF-", "text.png"),
+        (&["-c", "jpeg"], &site.path("nothing.png"), "AFF-NOT-FOUND", "nothing.png"),
+    ] {
+        let (ok, _, err) = encode(args, input);
+        assert!(!ok && err.contains(code) && err.contains(named) && err.contains("to do:"), "{args:?}: {err}");
+    }
+    let (ok, _, err) = run(Command::new(afferent()).arg("inspect").arg(&picture));
+    assert!(!ok && err.contains("AFF-CORRUPT") && err.contains("0000.png"), "{err}");
+    let (ok, _, err) = run(Command::new(agent_binary()).args(["run", "--set", "encode.thread=1"]));
+    assert!(!ok && err.contains("AFF-CONFIG") && err.contains("thread"), "{err}");
+}
+
+#[test]
+fn codecs_are_listed_for_people_and_machines() {
+    let (ok, out, _) = run(Command::new(afferent()).args(["codecs", "--json"]));
+    assert!(ok);
+    let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let ids: Vec<&str> = list.as_array().unwrap().iter().map(|codec| codec["id"].as_str().unwrap()).collect();
+    for id in ["jpeg", "opus", "pcm", "png", "webp"] {
+        assert!(ids.contains(&id), "{ids:?}");
+    }
+    let (_, table, _) = run(Command::new(afferent()).arg("codecs"));
+    assert!(table.contains("libjpeg-turbo"), "{table}");
+    assert_eq!(table.contains("WARNING"), cfg!(not(feature = "simd")), "{table}");
+}
