@@ -1,4 +1,5 @@
 //! Preprocessing against Pillow: crop first, then resize (golden values by `golden/preprocess.py`).
+#![allow(clippy::unwrap_used)]
 
 use afferent_media::preprocess::{ChannelOrder, Layout, Preprocess, Region};
 use afferent_media::resize::Filter;

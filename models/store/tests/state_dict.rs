@@ -1,4 +1,5 @@
 //! The state-dict reader: what it reads, what it refuses, and that nothing panics.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

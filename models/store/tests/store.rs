@@ -1,4 +1,5 @@
 //! The store, with a small model of its own and a stand-in for pip.
+#![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
 mod common;
