@@ -17,7 +17,7 @@ use afferent_journal::{Disk, RealDisk};
 use afferent_link_quic::identity::Authority;
 use afferent_media::manifest::Manifest;
 use afferent_media::resize::{Filter, resize};
-use afferent_media::{Code, Error, Image, Modality, Result, Sample};
+use afferent_media::{Code, Error, Modality, Result, Sample};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::any::Any;
@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Frames per measurement.
-const FRAMES: u64 = 600;
+const FRAMES: u64 = 900;
 /// Repetitions; the median ratio is the figure.
 const ROUNDS: usize = 5;
 const WIDTH: u32 = 640;
@@ -120,7 +120,7 @@ impl File for MeteredFile {
 
 /// Frames that are in memory already, as from a camera's buffers.
 struct Memory {
-    frames: Arc<Vec<Image>>,
+    frames: Arc<Vec<Arc<Sample>>>,
     next: u64,
     total: u64,
     period: Option<Duration>,
@@ -131,16 +131,16 @@ impl Source for Memory {
         if self.next >= self.total || self.period.is_some_and(|period| stop.sleep(period)) {
             return None;
         }
-        let frame = &self.frames[(self.next % self.frames.len() as u64) as usize];
+        let frame = Arc::clone(&self.frames[(self.next % self.frames.len() as u64) as usize]);
         self.next += 1;
-        Some(Captured { sample_id: String::new(), captured_us: wall_us(), sample: Ok(Sample::Image(frame.clone())) })
+        Some(Captured { sample_id: String::new(), captured_us: wall_us(), sample: Ok(frame) })
     }
 }
 
 /// One round of one setting.
 #[derive(Debug, Clone, Serialize)]
 struct Round {
-    /// CPU of the agent's whole way per frame, syncs and the source's copy of the frame taken off, microseconds.
+    /// CPU of the agent's whole way per frame, syncs taken off, microseconds.
     agent_us_per_frame: f64,
     /// CPU of the sync calls per frame, microseconds.
     sync_us_per_frame: f64,
@@ -263,7 +263,7 @@ struct Bench {
     address: String,
     identity: PathBuf,
     work: PathBuf,
-    frames: Arc<Vec<Image>>,
+    frames: Arc<Vec<Arc<Sample>>>,
     registry: Registry,
 }
 
@@ -278,19 +278,18 @@ impl Bench {
     }
 
     fn overhead(&self, quality: u8, period: Option<Duration>) -> Result<Overhead> {
-        // At a camera's pace the frames take as long as they take: fewer of them do.
-        let total = if period.is_some() { FRAMES / 4 } else { FRAMES };
+        // Enough frames that connecting and opening the spool weigh little.
+        let total = if period.is_some() { FRAMES / 2 } else { FRAMES };
         let mut rounds = Vec::new();
         let mut bytes = 0;
         for round in 0..ROUNDS {
-            let (alone, encoded) = self.alone(quality, total)?;
+            let (alone, encoded) = self.alone(quality, total, period)?;
             bytes = encoded;
             let name = format!("spool-{quality}-{}-{round}", period.is_some());
             let stream = stream("frames", "jpeg", Some(f32::from(quality)), Path::new(""));
             let config = self.config(&name, vec![stream])?;
             let sync_ns = Arc::new(AtomicU64::new(0));
             let disk = Metered { disk: RealDisk::new(&config.spool.folder)?, sync_ns: Arc::clone(&sync_ns) };
-            let copying = self.copying(total);
             let start = cpu(ClockId::ProcessCPUTime);
             let outcome = agent::run_on(&config, &self.registry, &Stop::default(), disk, |_, _, next| {
                 Ok(Box::new(Memory { frames: Arc::clone(&self.frames), next, total, period }))
@@ -301,7 +300,7 @@ impl Bench {
             }
             let per_frame = 1e6 / total as f64;
             let sync = sync_ns.load(Ordering::Relaxed) as f64 * 1e-9;
-            let agent = (spent - sync - copying) * per_frame;
+            let agent = (spent - sync) * per_frame;
             let alone = alone * per_frame;
             rounds.push(Round {
                 agent_us_per_frame: agent,
@@ -324,17 +323,8 @@ impl Bench {
         })
     }
 
-    /// CPU seconds that copying the frames out of the test source's memory takes: a camera has no such copy.
-    fn copying(&self, total: u64) -> f64 {
-        let start = cpu(ClockId::ThreadCPUTime);
-        for number in 0..total {
-            std::hint::black_box(self.frames[(number % self.frames.len() as u64) as usize].clone());
-        }
-        cpu(ClockId::ThreadCPUTime) - start
-    }
-
-    /// CPU seconds and bytes of libjpeg-turbo alone over `total` frames.
-    fn alone(&self, quality: u8, total: u64) -> Result<(f64, u64)> {
+    /// CPU seconds and bytes of libjpeg-turbo alone over `total` frames, at the same pace.
+    fn alone(&self, quality: u8, total: u64, period: Option<Duration>) -> Result<(f64, u64)> {
         let failed =
             |e: turbojpeg::Error| Error::new(Code::Internal, "libjpeg-turbo failed", "report this").caused_by(e);
         let mut compressor = turbojpeg::Compressor::new().map_err(failed)?;
@@ -344,7 +334,12 @@ impl Bench {
         let mut bytes = 0;
         let start = cpu(ClockId::ThreadCPUTime);
         for number in 0..total {
-            let frame = &self.frames[(number % self.frames.len() as u64) as usize];
+            if let Some(period) = period {
+                std::thread::sleep(period);
+            }
+            let Sample::Image(frame) = self.frames[(number % self.frames.len() as u64) as usize].as_ref() else {
+                continue;
+            };
             let image = turbojpeg::Image {
                 pixels: frame.data(),
                 width: WIDTH as usize,
@@ -406,7 +401,7 @@ fn stream(name: &str, codec: &str, knob: Option<f32>, path: &Path) -> Stream {
 }
 
 /// Eight photographs at the size of the measurement.
-fn frames(folder: &Path) -> Result<Vec<Image>> {
+fn frames(folder: &Path) -> Result<Vec<Arc<Sample>>> {
     let manifest = Manifest::open(folder, open::extensions(Modality::Image))?;
     manifest
         .entries()
@@ -414,7 +409,8 @@ fn frames(folder: &Path) -> Result<Vec<Image>> {
         .take(8)
         .map(|entry| {
             let image = open::image(&manifest.path(entry), &Limits::default())?.into_rgb();
-            resize(image.view(), None, WIDTH, HEIGHT, Filter::Bicubic)
+            let frame = resize(image.view(), None, WIDTH, HEIGHT, Filter::Bicubic)?;
+            Ok(Arc::new(Sample::Image(frame)))
         })
         .collect()
 }

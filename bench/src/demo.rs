@@ -14,6 +14,7 @@ use afferent_measure::row::Row;
 use afferent_measure::store::{read_rows, write_rows};
 use afferent_media::manifest::{Entry, Manifest};
 use afferent_media::{Code, Error, Modality, Result};
+use afferent_runtime::wire::Wire;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -157,15 +158,48 @@ fn report(options: &Options, work: &Path) -> Result<()> {
         Some(data) => data.file_name().unwrap_or(data.as_os_str()).to_string_lossy().into_owned(),
         None => "the bundled photographs".to_owned(),
     };
-    println!("Wrote into {}:", out.display());
+    let wires = wires(&folder)?;
+    for wire in &wires {
+        println!(
+            "The connection of {}: {} bytes up, {} down at the server's socket, {} of them handshake; {} packets of {} framed bytes.",
+            wire.device,
+            wire.up_bytes,
+            wire.down_bytes,
+            wire.handshake_bytes,
+            wire.packets,
+            wire.parts.framed()
+        );
+    }
+    let json = serde_json::to_string_pretty(&wires)
+        .map_err(|e| Error::new(Code::Internal, "the ledgers cannot be written", "report this").caused_by(e))?;
+    write("connections.json", &json)?;
+    println!("\nWrote into {}:", out.display());
     println!("  table.txt            the table above");
     println!("  summary.json         one object per operating point");
+    println!("  connections.json     what each connection carried on the wire");
     println!("  rows.parquet         one row per sample and operating point: {count} rows");
     if let Some(svg) = plot::agreement(&points, &data) {
         write("rate-agreement.svg", &svg)?;
         println!("  rate-agreement.svg   rate against agreement with the pristine prediction");
     }
     Ok(())
+}
+
+/// The ledgers of the server's connections, from beside its rows.
+fn wires(folder: &Path) -> Result<Vec<Wire>> {
+    let mut wires: Vec<Wire> = Vec::new();
+    let listing = std::fs::read_dir(folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
+    for item in listing {
+        let path = item.map_err(|e| Error::io(folder.display().to_string(), e))?.path();
+        if path.extension().is_some_and(|e| e == "json") {
+            let text = std::fs::read(&path).map_err(|e| Error::io(path.display().to_string(), e))?;
+            let more: Vec<Wire> = serde_json::from_slice(&text).map_err(|e| {
+                Error::new(Code::Corrupt, format!("{} is no list of ledgers", path.display()), "run again").caused_by(e)
+            })?;
+            wires.extend(more);
+        }
+    }
+    Ok(wires)
 }
 
 /// Finds what to replay: the user's files, or the bundled ones unpacked into `work`.

@@ -215,7 +215,8 @@ impl Canvas {
         models.sort_unstable();
         models.dedup();
         self.text(LEFT, 34.0, "title", "start", "What a bit buys: agreement with the pristine prediction");
-        let under = format!("{data}, {n} per point · {} · bars: 95 % interval (Wilson)", models.join(", "));
+        let under =
+            format!("{data}, {n} per point · {} · numbers: knob · bars: 95 % interval (Wilson)", models.join(", "));
         self.text(LEFT, 58.0, "soft", "start", &under);
     }
 

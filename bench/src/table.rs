@@ -119,7 +119,7 @@ fn footnotes(modality: Modality, points: &[&OperatingPoint]) -> Vec<String> {
     };
     let mut notes = vec![format!(
         "{unit}. codec: payload, side information, codec headers; transmit: all that crossed the link, with container, \
-         framing and the transport's resends, acknowledgements, handshake and IP and UDP headers."
+         framing and the transport's resends, acknowledgements, IP and UDP headers; the connection's handshake is stated apart."
     )];
     if points.iter().any(|point| point.top1_agreement.is_some()) {
         notes.push(

@@ -1,7 +1,8 @@
 //! The stages of an agent, joined.
 
 use crate::config::{self, Config};
-use crate::encode::{Encoded, StreamEncoder};
+use crate::encode::StreamEncoder;
+use crate::queue::Queue;
 use crate::send;
 use crate::source::{Captured, ReplaySource, Source};
 use crate::spool::{self, Shared, Spool, Standing};
@@ -10,9 +11,9 @@ use afferent_codec::Registry;
 use afferent_journal::{Disk, RealDisk, SyncPolicy};
 use afferent_media::{Bytes, Code, Error, Modality, Result};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How an agent's run ended.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +57,9 @@ pub fn run_on(
             "add a [[stream]]; `afferent-agent config --default` shows one",
         ));
     }
-    let spool = Spool::open(disk, limits(config), rand::random())?;
+    let limits = limits(config);
+    let sync = limits.sync;
+    let spool = Spool::open(disk, limits, rand::random())?;
     let mut encoders: Vec<Vec<(u32, StreamEncoder)>> = (0..config.encode.threads).map(|_| Vec::new()).collect();
     let mut sources: Vec<(u32, Box<dyn Source>)> = Vec::new();
     for (number, stream) in (0u32..).zip(&config.streams) {
@@ -70,29 +73,29 @@ pub fn run_on(
     let shared = spool.shared();
     let bodies = spool.reader();
     let sender = send::Sender::new(config, registry, Arc::clone(&shared), bodies)?;
+    let batch_bytes = usize::try_from(sync.max_bytes).unwrap_or(usize::MAX / 4);
+    let queue = Queue::new(encoders.len(), batch_bytes);
     // A stage that fails stops the others; the first error is the one to report.
     thread::scope(|scope| {
-        let (spool_in, spool_out) = sync_channel::<Encoded>(config.encode.queue);
         let mut stages = Vec::new();
         let mut inlets = Vec::new();
         for streams in encoders {
             let (inlet, outlet) = sync_channel::<(u32, Captured)>(config.encode.queue);
-            let spool_in = spool_in.clone();
             inlets.push(inlet);
-            stages.push(scope.spawn(move || encode_stage(streams, &outlet, &spool_in)));
+            let queue = &queue;
+            stages.push(scope.spawn(move || encode_stage(streams, &outlet, queue)));
         }
-        drop(spool_in);
         for (number, source) in sources {
             let inlet = inlets[number as usize % inlets.len()].clone();
             stages.push(scope.spawn(move || source_stage(number, source, &inlet, stop)));
         }
         drop(inlets);
         let spooling = scope.spawn({
-            let shared = Arc::clone(&shared);
+            let (shared, queue) = (Arc::clone(&shared), &queue);
             move || {
-                let result = spool_stage(spool, &spool_out, stop);
+                let result = spool_stage(spool, queue, sync.max_delay, stop);
                 // After the last sample, or an error: nothing more will come.
-                drop(spool_out);
+                queue.close();
                 shared.end();
                 if result.is_err() {
                     stop.set();
@@ -127,49 +130,36 @@ fn source_stage(number: u32, mut source: Box<dyn Source>, inlet: &SyncSender<(u3
     }
 }
 
-fn encode_stage(
-    mut streams: Vec<(u32, StreamEncoder)>,
-    outlet: &Receiver<(u32, Captured)>,
-    spool: &SyncSender<Encoded>,
-) {
+fn encode_stage(mut streams: Vec<(u32, StreamEncoder)>, outlet: &Receiver<(u32, Captured)>, spool: &Queue) {
     for (number, captured) in outlet {
         let Some((_, encoder)) = streams.iter_mut().find(|(n, _)| *n == number) else { continue };
-        if spool.send(encoder.encode(captured)).is_err() {
-            return;
+        if !spool.push(encoder.encode(captured)) {
+            break;
         }
     }
+    spool.leave();
 }
 
-/// Writes what comes, syncs when due, frees what is acknowledged; ends once
-/// the encoders have ended and everything is acknowledged, or at the stop.
-fn spool_stage(mut spool: Spool, encoded: &Receiver<Encoded>, stop: &Stop) -> Result<()> {
+/// Writes and syncs what comes, batch by batch, and frees what is
+/// acknowledged; ends once the encoders have ended and everything is
+/// acknowledged, or at the stop.
+fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, stop: &Stop) -> Result<()> {
     const PATIENCE: Duration = Duration::from_millis(200);
-    let start = Instant::now();
-    let now_us = || u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     let shared = spool.shared();
-    loop {
+    while let Some(batch) = encoded.take(delay, PATIENCE) {
         while spool.full() && !stop.is_set() {
-            spool.sync()?;
             spool.free()?;
             if spool.full() {
                 log::warn!("the spool is full: the sources wait until the server acknowledges");
                 spool.wait(PATIENCE);
             }
         }
-        let wait = spool
-            .sync_due(now_us())
-            .map_or(PATIENCE, |due| Duration::from_micros(due.saturating_sub(now_us())).min(PATIENCE));
-        match encoded.recv_timeout(wait) {
-            Ok(sample) => spool.push(sample.stream, sample.meta, &sample.body)?,
-            Err(RecvTimeoutError::Timeout) => spool.free()?,
-            Err(RecvTimeoutError::Disconnected) => break,
+        for sample in batch {
+            spool.push(sample.stream, sample.meta, &sample.body)?;
         }
-        if spool.sync_due(now_us()).is_some_and(|due| due <= now_us()) {
-            spool.sync()?;
-            spool.free()?;
-        }
+        spool.sync()?;
+        spool.free()?;
     }
-    spool.sync()?;
     shared.end();
     while !shared.drained() && !stop.is_set() {
         spool.wait(PATIENCE);

@@ -14,6 +14,7 @@
 pub mod agent;
 pub mod config;
 pub mod encode;
+pub mod queue;
 pub mod send;
 pub mod source;
 pub mod spool;

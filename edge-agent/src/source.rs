@@ -7,6 +7,7 @@ use afferent_codec::Limits;
 use afferent_codec_conventional::open;
 use afferent_media::manifest::Manifest;
 use afferent_media::{Error, Modality, Result, Sample};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a source hands on: a sample, or the reason why there is none.
@@ -15,9 +16,10 @@ pub struct Captured {
     pub sample_id: String,
     /// Wall clock at capture, microseconds since 1970.
     pub captured_us: i64,
-    /// The sample. An error takes the sample's place, so that it is counted
-    /// and named all the way to the rows.
-    pub sample: Result<Sample>,
+    /// The sample, which may be shared with the source's own buffers. An error
+    /// takes the sample's place, so that it is counted and named all the way
+    /// to the rows.
+    pub sample: Result<Arc<Sample>>,
 }
 
 /// A source of samples.
@@ -106,7 +108,7 @@ impl Source for ReplaySource {
         Some(Captured {
             sample_id: entry.id.clone(),
             captured_us: wall_us(),
-            sample: sample.map_err(|e: Error| e.at(format!("sample `{}`", entry.id))),
+            sample: sample.map(Arc::new).map_err(|e: Error| e.at(format!("sample `{}`", entry.id))),
         })
     }
 }

@@ -393,12 +393,6 @@ impl Spool {
         Ok(())
     }
 
-    /// When the next sync is due, on the clock of `now_us`; `None` if there is nothing to sync.
-    #[must_use]
-    pub fn sync_due(&mut self, now_us: u64) -> Option<u64> {
-        self.journal.sync_due(now_us)
-    }
-
     /// Syncs: what was pushed is accepted from here on.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Rows to Parquet files and back.
 //!
-//! Files are compressed with zstd, carry statistics per column, and hold every
+//! Files are compressed with zstd, carry statistics per column and a checksum
+//! per page, and hold every
 //! column's meaning in their key-value metadata (`column.NAME`), beside the
 //! methodology's version. Writing holds one row group of rows in memory,
 //! reading one batch, whatever the size of the set.
@@ -20,6 +21,7 @@ use parquet::file::writer::SerializedFileWriter;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufWriter;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -189,7 +191,7 @@ impl Rows {
     fn open_next(&mut self) -> Result<bool> {
         let Some(path) = self.files.pop_front() else { return Ok(false) };
         let file = File::open(&path).map_err(|e| Error::io(format!("opening {}", path.display()), e))?;
-        let reader = SerializedFileReader::new(file).map_err(|e| read_failed(&path, e))?;
+        let reader = guarded(|| SerializedFileReader::new(file).map_err(|e| read_failed(&path, e)))?;
         self.file = Some(OpenFile { path, reader, next_group: 0, sources: Vec::new(), rows_left: 0 });
         Ok(true)
     }
@@ -198,7 +200,7 @@ impl Rows {
     fn advance(&mut self) -> Result<bool> {
         loop {
             if let Some(file) = &mut self.file {
-                if let Some(batch) = file.batch().map_err(|e| e.at(file.path.display()))? {
+                if let Some(batch) = guarded(|| file.batch()).map_err(|e| e.at(file.path.display()))? {
                     self.ready.extend(batch);
                     return Ok(true);
                 }
@@ -259,6 +261,14 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 
 fn write_failed(path: &Path, cause: ParquetError) -> Error {
     Error::new(Code::Io, format!("writing {}", path.display()), "check the disk and its free space").caused_by(cause)
+}
+
+/// Runs `read`, a call into the Parquet library, which panics on some damaged
+/// files. What it leaves behind is not used again.
+fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(Error::new(Code::Corrupt, "the file is damaged beyond what the Parquet library can tell", DAMAGED))
+    })
 }
 
 fn read_failed(path: &Path, cause: ParquetError) -> Error {
@@ -396,7 +406,8 @@ mod tests {
             noticed += u32::from(read(&file).is_err());
             tried += 1;
         }
-        assert!(noticed > 0 && tried > 500, "{noticed} of {tried}");
+        println!("{noticed} of {tried} flipped bits noticed");
+        assert!(noticed > tried / 2, "{noticed} of {tried}");
         for length in (0..good.len()).step_by(97) {
             std::fs::write(&file, &good[..length]).unwrap();
             assert_eq!(read(&file).unwrap_err().code(), Code::Corrupt);

@@ -330,6 +330,8 @@ impl Visit<'_> {
                     }
                 }
                 self.epoch = hello.epoch;
+                // Packets follow the welcome: what was carried so far is handshake.
+                self.measure(connection, |wire| wire.handshake_bytes = wire.up_bytes + wire.down_bytes);
                 let known = self.door.known.ranges(self.device, self.epoch);
                 let runs = known.iter().flat_map(|(stream, runs)| {
                     runs.iter().map(|run| AckRange { stream: *stream, first: *run.start(), last: *run.end() })
@@ -360,7 +362,6 @@ impl Visit<'_> {
                     parts: packet.parts,
                 };
                 let body = packet.body.to_vec();
-                self.measure_handshake(connection, frame.len());
                 let kib = u32::try_from(body.len().div_ceil(1024).clamp(1, ARRIVALS_KIB)).unwrap_or(1);
                 let gone = |_| Error::new(Code::Internal, "the store has ended", "see the server's first error");
                 let memory =
@@ -382,15 +383,5 @@ impl Visit<'_> {
             None => {}
         }
         Ok(false)
-    }
-
-    /// Before the first packet of a connection, everything carried is handshake.
-    fn measure_handshake(&self, connection: &Connection, frame: usize) {
-        let carried = connection.wire();
-        self.door.connections.update(self.number, |wire| {
-            if wire.handshake_bytes == 0 {
-                wire.handshake_bytes = (carried.rx_bytes + carried.tx_bytes).saturating_sub(frame as u64);
-            }
-        });
     }
 }

@@ -27,7 +27,7 @@ pub struct Wire {
     pub up_bytes: u64,
     /// Bytes sent to the device, IP and UDP headers included.
     pub down_bytes: u64,
-    /// Of both together: bytes up to the first packet.
+    /// Of both together: bytes up to the device's hello, before any packet.
     pub handshake_bytes: u64,
     /// Packets accepted on this connection for the first time.
     pub packets: u64,
