@@ -23,6 +23,9 @@ lint: system
 # The figures of docs/results/, measured on this machine.
 bench: build
 	$(BIN)/afferent bench agent --out docs/results
+	$(BIN)/afferent demo --out target/bench-demo
+	mkdir -p docs/results/demo
+	cd target/bench-demo && cp table.txt summary.json connections.json rows.parquet rate-agreement.svg ../../docs/results/demo/
 
 audit:
 	@cargo deny --version >/dev/null 2>&1 || { \

@@ -3,7 +3,7 @@
 use crate::inspect;
 use afferent_codec::{Limits, Registry, SampleEncoder, Settings};
 use afferent_codec_conventional::open;
-use afferent_media::{Error, Modality, Result, Sample};
+use afferent_media::{Code, Error, Modality, Result, Sample};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[arg(long, short)]
     codec: String,
     /// Knob in the codec's own unit
-    #[arg(long, short)]
+    #[arg(long, short, allow_negative_numbers = true)]
     knob: Option<f32>,
     /// Preset by name
     #[arg(long, short)]
@@ -35,6 +35,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Modality::Image => Sample::Image(open::image(&args.input, &Limits::default())?),
         Modality::Audio => Sample::Audio(open::audio(&args.input, &Limits::default())?),
     };
+    if args.output.canonicalize().is_ok_and(|output| args.input.canonicalize().is_ok_and(|input| input == output)) {
+        return Err(Error::new(
+            Code::Config,
+            format!("{} is input and output", args.output.display()),
+            "give another output file",
+        ));
+    }
     let mut out = Vec::new();
     let start = Instant::now();
     encoder.encode(&sample, &mut out)?;

@@ -1,15 +1,16 @@
 //! `afferent enroll`: the identities of a server and its devices.
 
 use afferent_link_quic::identity::Authority;
-use afferent_media::Result;
+use afferent_media::{Code, Error, Result};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
 pub(crate) struct Args {
-    /// Folder of the authority; made if there is none
+    /// Folder of the authority; made with the first server identity
     authority: PathBuf,
-    /// Make the server's identity for this host name or IP address; may be given more than once
+    /// Make the server's identity, in place of an earlier one, for this host name or IP address;
+    /// give it once for each name
     #[arg(long, group = "what", value_name = "NAME")]
     server: Vec<String>,
     /// Make the identity of this device; may be given more than once
@@ -26,6 +27,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let authority = if args.authority.join("authority.key").exists() {
         Authority::open(&args.authority)?
+    } else if args.server.is_empty() {
+        return Err(Error::new(
+            Code::NotFound,
+            format!("there is no authority in {}", args.authority.display()),
+            "check the folder; a new authority is made together with a --server identity",
+        ));
     } else {
         let authority = Authority::create(&args.authority)?;
         println!("made an authority in {}; keep its key to yourself", args.authority.display());

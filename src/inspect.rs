@@ -33,6 +33,9 @@ pub(crate) fn print(bytes: &[u8]) -> Result<()> {
             println!("{} channels at {} Hz, {} frames, {seconds:.3} s", audio.channels, audio.rate, audio.frames);
             let samples = Samples(header.geometry.units());
             Box::new(move |bytes| {
+                if samples.0 == 0 {
+                    return "no sound".to_owned();
+                }
                 format!("{:.3} kb/s, {:.4} bits/sample", bytes.bits().per_second(seconds).0, (bytes.bits() / samples).0)
             })
         }
@@ -57,8 +60,6 @@ pub(crate) fn print(bytes: &[u8]) -> Result<()> {
         column.set_cell_alignment(CellAlignment::Right);
     }
     println!("{table}");
-    if !container.damaged.is_empty() {
-        println!("damaged or missing chunks: {:?}", container.damaged);
-    }
-    Ok(())
+    // The figures are the header's: of damaged chunks too, so that is an error.
+    container.intact().map(|_| ())
 }

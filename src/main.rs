@@ -10,6 +10,7 @@ mod enroll;
 mod inspect;
 mod models;
 mod serve;
+mod summary;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     Enroll(enroll::Args),
     /// Receive from devices, store, decode, perceive and measure
     Serve(serve::Args),
+    /// Show rows that a server has sealed as a table: what each operating point cost and kept
+    Summary(summary::Args),
     /// List the models of the zoo, and fetch or verify one
     Models(models::Args),
     /// Measure this software on this machine
@@ -48,7 +51,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    env_logger::Builder::from_env(
+        env_logger::Env::default().default_filter_or("warn,afferent_agent=info,afferent_runtime=info"),
+    )
+    .init();
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Codecs(args) => codecs::run(args),
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Enroll(args) => enroll::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Summary(args) => summary::run(args),
         Command::Models(args) => models::run(args),
         Command::Bench(args) => bench::run(args),
     };

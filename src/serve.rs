@@ -26,11 +26,11 @@ pub(crate) struct Args {
     #[arg(long, default_value = "efficientnet-lite0")]
     model: String,
     /// Threads that decode and perceive
-    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
-    workers: usize,
+    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, |n| n.get().min(64) as u16), value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
     /// Seal rows into Parquet once there are this many (and at the end)
-    #[arg(long, default_value_t = 10_000)]
-    seal_rows: usize,
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    seal_rows: u32,
     /// Print one JSON object per event on standard output
     #[arg(long)]
     events: bool,
@@ -55,8 +55,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         identity: args.identity,
         data: args.data,
         references: args.references,
-        workers: args.workers,
-        seal_rows: args.seal_rows,
+        workers: args.workers.into(),
+        seal_rows: args.seal_rows as usize,
     };
     let models = || Ok(model.as_ref().map(Loaded::handle));
     afferent_runtime::run(&options, &registry, &models, &Events { on: args.events }, &stop)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Commands that documents show are commands that exist.
+/// What documents link to exists.
 #[test]
 fn documents_name_files_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

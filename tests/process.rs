@@ -43,7 +43,19 @@ impl Site {
     /// Starts a server without a model; returns it and its address.
     pub(crate) fn server(&self, listen: &str, references: Option<&Path>) -> (Process, String) {
         let mut command = Command::new(afferent());
-        command.args(["serve", "--listen", listen, "--events", "--workers", "1", "--model", "none", "--identity"]);
+        command.args([
+            "serve",
+            "--listen",
+            listen,
+            "--events",
+            "--workers",
+            "1",
+            "--seal-rows",
+            "500",
+            "--model",
+            "none",
+            "--identity",
+        ]);
         command.arg(self.path("identity")).arg("--data").arg(self.path("server"));
         if let Some(references) = references {
             command.arg("--references").arg(references);

@@ -6,6 +6,7 @@
 //! its own, so its time is not counted. The CPU time of the sync calls
 //! themselves is measured and taken off, and told beside it.
 
+use crate::folder;
 use crate::process::Process;
 use afferent_agent::config::{Class, Config, Pace, Replay, Stream};
 use afferent_agent::source::{Captured, Source, wall_us};
@@ -190,10 +191,7 @@ pub fn run(
     out: &Path,
     registry: &Registry,
 ) -> Result<()> {
-    if work.exists() {
-        std::fs::remove_dir_all(work).map_err(|e| Error::io(work.display().to_string(), e))?;
-    }
-    std::fs::create_dir_all(work).map_err(|e| Error::io(work.display().to_string(), e))?;
+    let work = &folder::fresh(work)?;
     let identity = work.join("identity");
     let authority = Authority::create(&identity)?;
     authority.issue_server(&["afferent-server"])?;

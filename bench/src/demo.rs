@@ -5,7 +5,7 @@
 //! knob, and asks the rows what each cost and kept.
 
 use crate::process::Process;
-use crate::{bundled, plot, summary, table};
+use crate::{bundled, folder, plot, summary, table};
 use afferent_agent::config::{Class, Pace, Replay, Stream};
 use afferent_codec::{Descriptor, Registry};
 use afferent_codec_conventional::open;
@@ -16,6 +16,7 @@ use afferent_media::manifest::{Entry, Manifest};
 use afferent_media::{Code, Error, Modality, Result};
 use afferent_runtime::wire::Wire;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,12 @@ use std::time::{Duration, Instant};
 
 /// The classifier that perceives.
 const MODEL: &str = "efficientnet-lite0";
+
+/// What the demo writes besides its work folder.
+const OUTPUTS: [&str; 5] = ["table.txt", "summary.json", "connections.json", "rows.parquet", "rate-agreement.svg"];
+
+/// No row for this long means that something is stuck.
+const STALLED: Duration = Duration::from_secs(120);
 
 /// Name of the demo's device.
 const DEVICE: &str = "demo-board";
@@ -56,14 +63,15 @@ struct Input {
 /// whatever fails on the way, with the logs' place.
 pub fn run(options: &Options, registry: &Registry) -> Result<()> {
     let start = Instant::now();
-    let work = options.out.join("work");
-    if work.exists() {
-        std::fs::remove_dir_all(&work).map_err(|e| Error::io(work.display().to_string(), e))?;
+    let work = folder::fresh(&options.out.join("work"))?;
+    // What an earlier run wrote must not stand beside this one's.
+    for name in OUTPUTS {
+        let path = options.out.join(name);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(path.display().to_string(), e)),
+            _ => {}
+        }
     }
-    std::fs::create_dir_all(&work).map_err(|e| Error::io(work.display().to_string(), e))?;
-    // Paths in the agent's configuration must not depend on where it is started.
-    let work = work.canonicalize().map_err(|e| Error::io(work.display().to_string(), e))?;
-
     let inputs = inputs(options, &work)?;
     let streams: Vec<(&Input, &Descriptor, Option<f32>)> = inputs
         .iter()
@@ -120,14 +128,23 @@ pub fn run(options: &Options, registry: &Registry) -> Result<()> {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     let mut rows = 0;
+    let mut moved = Instant::now();
     while rows < expected {
         if let Some(event) = server.event(Duration::from_millis(200))? {
             if event["event"] == "rows" {
                 rows = event["rows"].as_u64().unwrap_or(rows);
+                moved = Instant::now();
                 bar.set_position(rows);
             }
         }
         agent.check()?;
+        if moved.elapsed() > STALLED {
+            return Err(Error::new(
+                Code::Internal,
+                format!("{rows} of {expected} rows came, and none for {} s", STALLED.as_secs()),
+                format!("see the logs in {}", work.display()),
+            ));
+        }
     }
     bar.finish();
     agent.wait(Duration::from_secs(60))?;
@@ -182,12 +199,13 @@ fn report(options: &Options, work: &Path) -> Result<()> {
         write("rate-agreement.svg", &svg)?;
         println!("  rate-agreement.svg   rate against agreement with the pristine prediction");
     }
+    println!("  work/                this run's identities, logs, spool and store: delete it as you like");
     Ok(())
 }
 
 /// The ledgers of the server's connections, from beside its rows.
 fn wires(folder: &Path) -> Result<Vec<Wire>> {
-    let mut wires: Vec<Wire> = Vec::new();
+    let mut wires: BTreeMap<String, Wire> = BTreeMap::new();
     let listing = std::fs::read_dir(folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
     for item in listing {
         let path = item.map_err(|e| Error::io(folder.display().to_string(), e))?.path();
@@ -196,10 +214,16 @@ fn wires(folder: &Path) -> Result<Vec<Wire>> {
             let more: Vec<Wire> = serde_json::from_slice(&text).map_err(|e| {
                 Error::new(Code::Corrupt, format!("{} is no list of ledgers", path.display()), "run again").caused_by(e)
             })?;
-            wires.extend(more);
+            // A connection that spans two seals is in both: the later says more.
+            for wire in more {
+                let kept = wires.entry(wire.connection.clone()).or_default();
+                if wire.up_bytes >= kept.up_bytes {
+                    *kept = wire;
+                }
+            }
         }
     }
-    Ok(wires)
+    Ok(wires.into_values().collect())
 }
 
 /// Finds what to replay: the user's files, or the bundled ones unpacked into `work`.

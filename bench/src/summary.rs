@@ -187,8 +187,7 @@ impl OperatingPoint {
 /// row (32 bytes a row), nothing else of it.
 ///
 /// # Errors
-/// The rows' own; [`Code::Config`] if rows of two methodologies are mixed, or
-/// a row's modality is unknown.
+/// The rows' own; [`Code::Config`] if rows of two methodologies are mixed.
 pub fn summarise(rows: impl IntoIterator<Item = Result<Row>>) -> Result<Vec<OperatingPoint>> {
     let mut points: BTreeMap<Key, Point> = BTreeMap::new();
     let mut methodology = None;
@@ -202,12 +201,11 @@ pub fn summarise(rows: impl IntoIterator<Item = Result<Row>>) -> Result<Vec<Oper
                 "summarise the rows of each build apart, or measure all of them again with one",
             ));
         }
+        // A packet whose stream was never named, or of a codec that this build
+        // does not have, belongs to no operating point.
         let Some(kind) = row.kind() else {
-            return Err(Error::new(
-                Code::Config,
-                format!("row {} of {} has the unknown modality `{}`", row.sequence, row.device, row.modality),
-                "read the rows with the build that wrote them",
-            ));
+            log::warn!("{} {}/{} is of no known codec: {:?}", row.device, row.stream, row.sequence, row.error);
+            continue;
         };
         points.entry(Key::of(kind, &row)).or_default().add(&row);
     }

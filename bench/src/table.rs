@@ -128,7 +128,10 @@ fn footnotes(modality: Modality, points: &[&OperatingPoint]) -> Vec<String> {
                 .to_owned(),
         );
     }
-    notes.push("ms: p50/p95.".to_owned());
+    notes.push(
+        "ms: p50/p95; link is told by two clocks and may be off by their error (clock_error_ms in the rows)."
+            .to_owned(),
+    );
     if points.iter().any(|point| point.lossless()) {
         notes.push("∞: every sample was decoded exactly.".to_owned());
     }

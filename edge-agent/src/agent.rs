@@ -93,14 +93,13 @@ pub fn run_on(
         let spooling = scope.spawn({
             let (shared, queue) = (Arc::clone(&shared), &queue);
             move || {
-                let result = spool_stage(spool, queue, sync.max_delay, stop);
-                // After the last sample, or an error: nothing more will come.
-                queue.close();
-                shared.end();
-                if result.is_err() {
+                // However the stage ends, panics included, nobody waits for it.
+                let _ends = Ends(|| {
+                    queue.close();
+                    shared.end();
                     stop.set();
-                }
-                result
+                });
+                spool_stage(spool, queue, sync.max_delay, stop)
             }
         });
         let sent = sender.run(stop);
@@ -111,10 +110,11 @@ pub fn run_on(
         for stage in stages {
             join(stage);
         }
-        spooled.and(sent)
-    })?;
-    let standing = shared.standing();
-    Ok(Outcome { standing, complete: standing.spooled == 0 && !stop.is_set() })
+        // The disk's error first: it is the one that stopped the sender.
+        let complete = spooled?;
+        sent?;
+        Ok(Outcome { standing: shared.standing(), complete })
+    })
 }
 
 /// Passes a stage's panic on: it is a bug, and hiding it would hide a loss.
@@ -130,29 +130,39 @@ fn source_stage(number: u32, mut source: Box<dyn Source>, inlet: &SyncSender<(u3
     }
 }
 
+/// Does something when it is dropped: also when a stage panics.
+struct Ends<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Ends<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 fn encode_stage(mut streams: Vec<(u32, StreamEncoder)>, outlet: &Receiver<(u32, Captured)>, spool: &Queue) {
+    let _ends = Ends(|| spool.leave());
     for (number, captured) in outlet {
         let Some((_, encoder)) = streams.iter_mut().find(|(n, _)| *n == number) else { continue };
         if !spool.push(encoder.encode(captured)) {
             break;
         }
     }
-    spool.leave();
 }
 
 /// Writes and syncs what comes, batch by batch, and frees what is
 /// acknowledged; ends once the encoders have ended and everything is
-/// acknowledged, or at the stop.
-fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, stop: &Stop) -> Result<()> {
+/// acknowledged, or at the stop. Returns whether it was the former.
+fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, stop: &Stop) -> Result<bool> {
     const PATIENCE: Duration = Duration::from_millis(200);
     let shared = spool.shared();
     while let Some(batch) = encoded.take(delay, PATIENCE) {
+        spool.free()?;
+        if spool.full() {
+            log::warn!("the spool is full: the sources wait until the server acknowledges");
+        }
         while spool.full() && !stop.is_set() {
+            spool.wait(PATIENCE);
             spool.free()?;
-            if spool.full() {
-                log::warn!("the spool is full: the sources wait until the server acknowledges");
-                spool.wait(PATIENCE);
-            }
         }
         for sample in batch {
             spool.push(sample.stream, sample.meta, &sample.body)?;
@@ -160,12 +170,14 @@ fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, stop: &Stop) 
         spool.sync()?;
         spool.free()?;
     }
+    let captured = !stop.is_set();
     shared.end();
     while !shared.drained() && !stop.is_set() {
         spool.wait(PATIENCE);
         spool.free()?;
     }
-    spool.close()
+    spool.close()?;
+    Ok(captured && shared.drained())
 }
 
 /// How the spool of a configuration stands, without running the agent.
@@ -173,7 +185,15 @@ fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, stop: &Stop) 
 /// # Errors
 /// As [`Spool::open`].
 pub fn standing(config: &Config) -> Result<(u64, Standing)> {
-    let spool = Spool::open(RealDisk::new(&config.spool.folder)?, limits(config), rand::random())?;
+    let folder = &config.spool.folder;
+    if !folder.is_dir() {
+        return Err(Error::new(
+            Code::NotFound,
+            format!("there is no spool in {}", folder.display()),
+            "check spool.folder",
+        ));
+    }
+    let spool = Spool::open(RealDisk::new(folder)?, limits(config), rand::random())?;
     let shared: Arc<Shared> = spool.shared();
     Ok((shared.epoch(), shared.standing()))
 }

@@ -12,6 +12,9 @@ pub const DEFAULT: &str = include_str!("agent.default.toml");
 /// The prefix of environment variables; `__` separates the parts of a key.
 pub const ENV_PREFIX: &str = "AFFERENT_AGENT_";
 
+/// Most streams of one agent: those of one session of the link.
+const MAX_STREAMS: usize = 64;
+
 /// The agent's configuration. The meaning of each key is documented in [`DEFAULT`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,7 +176,8 @@ impl Layers {
             std::fs::metadata(file).map_err(|e| Error::io(format!("configuration {}", file.display()), e))?;
             figment = figment.merge(Toml::file_exact(file));
         }
-        figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
+        // AFFERENT_AGENT_CONFIG names the file itself.
+        figment = figment.merge(Env::prefixed(ENV_PREFIX).ignore(&["config"]).split("__"));
         for set in sets {
             let (key, value) = set.split_once('=').ok_or_else(|| {
                 Error::new(
@@ -229,7 +233,9 @@ impl Layers {
                 items.iter().enumerate().for_each(|(i, value)| self.show_value(lines, &inner(&i.to_string()), value));
             }
             value => {
-                let origin = match self.0.find_metadata(key) {
+                // A list is taken whole from one place.
+                let place = if key.starts_with("stream.") { "stream" } else { key };
+                let origin = match self.0.find_metadata(place) {
                     Some(metadata) => match &metadata.source {
                         Some(figment::Source::File(path)) => format!("file {}", path.display()),
                         _ if metadata.name.contains("environment") => "environment".to_owned(),
@@ -267,7 +273,7 @@ impl Config {
                 "use at most 64 threads and a queue of 1024",
             );
         }
-        if self.spool.max_mib < 2 * self.spool.segment_mib {
+        if u64::from(self.spool.max_mib) < 2 * u64::from(self.spool.segment_mib) {
             return wrong(
                 "spool.max_mib holds less than two segments".into(),
                 "raise spool.max_mib or lower spool.segment_mib",
@@ -275,6 +281,19 @@ impl Config {
         }
         if self.send.backoff_max_ms < self.send.backoff_min_ms {
             return wrong("send.backoff_max_ms is below send.backoff_min_ms".into(), "raise send.backoff_max_ms");
+        }
+        let port = self.server.address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none() {
+            return wrong(
+                format!("server.address `{}` has no port", self.server.address),
+                "write host:port, for example gate.example:7400",
+            );
+        }
+        if self.streams.len() > MAX_STREAMS {
+            return wrong(
+                format!("{} streams", self.streams.len()),
+                "use at most 64 streams; start another agent for more",
+            );
         }
         for (index, stream) in self.streams.iter().enumerate() {
             if stream.name.is_empty() || stream.name.len() > 64 {

@@ -4,7 +4,8 @@ use crate::config;
 use crate::source::Captured;
 use crate::spool::Meta;
 use afferent_codec::{Registry, SampleEncoder, Settings, gap};
-use afferent_media::{Bytes, Modality, RateParts, Result};
+use afferent_link::frame::MAX_FRAME;
+use afferent_media::{Bytes, Code, Error, Modality, RateParts, Result};
 use std::time::Instant;
 
 /// An encoded sample on its way to the spool.
@@ -15,6 +16,23 @@ pub struct Encoded {
     pub meta: Meta,
     /// Its container, or a gap.
     pub body: Vec<u8>,
+}
+
+/// The longest body that a frame of the link holds, with room for its header.
+const MAX_BODY: u64 = (MAX_FRAME - 1024) as u64;
+
+/// What is accepted will be sent until it arrives, so what no frame can hold
+/// must not be accepted.
+fn fits(parts: RateParts) -> Result<RateParts> {
+    let bytes = parts.storage().0;
+    if bytes <= MAX_BODY {
+        return Ok(parts);
+    }
+    Err(Error::new(
+        Code::Limit,
+        format!("the sample takes {bytes} bytes, a packet holds {MAX_BODY}"),
+        "choose another codec or a lower knob, or smaller samples",
+    ))
 }
 
 /// Encodes the samples of one stream at its operating point.
@@ -58,9 +76,9 @@ impl StreamEncoder {
         let mut body = Vec::with_capacity(self.guess + self.guess / 8);
         let encoded = captured.sample.and_then(|sample| self.encoder.encode(&sample, &mut body));
         let encode_us = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
-        let parts = encoded.unwrap_or_else(|error| {
+        let parts = encoded.and_then(fits).unwrap_or_else(|error| {
             log::warn!("stream {}: {error}", self.stream);
-            body = gap::write(&error.to_string());
+            body = gap::write(&format!("{}: {}", error.code(), error.what()));
             RateParts { container: Bytes(body.len() as u64), ..RateParts::default() }
         });
         self.guess = body.len();

@@ -29,7 +29,7 @@ enum Command {
         #[command(flatten)]
         layered: Layered,
     },
-    /// Say what the spool holds: accepted = acknowledged + spooled + lost
+    /// Say what the spool holds while the agent is stopped: accepted = acknowledged + spooled + lost
     Spool(Layered),
 }
 
@@ -50,7 +50,10 @@ impl Layered {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    env_logger::Builder::from_env(
+        env_logger::Env::default().default_filter_or("warn,afferent_agent=info,afferent_runtime=info"),
+    )
+    .init();
     match command(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {

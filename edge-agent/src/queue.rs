@@ -5,7 +5,7 @@
 use crate::encode::Encoded;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Encoded samples on their way to the spool, bounded in bytes.
 pub struct Queue {
@@ -21,6 +21,8 @@ pub struct Queue {
 struct State {
     samples: VecDeque<Encoded>,
     bytes: usize,
+    /// When the first of the samples came.
+    since: Option<Instant>,
     producers: usize,
     closed: bool,
 }
@@ -53,6 +55,7 @@ impl Queue {
             return false;
         }
         state.bytes += sample.body.len();
+        state.since.get_or_insert_with(Instant::now);
         state.samples.push_back(sample);
         if state.samples.len() == 1 || state.bytes >= self.batch_bytes {
             self.filled.notify_one();
@@ -84,9 +87,11 @@ impl Queue {
             return (state.producers > 0).then(VecDeque::new);
         }
         let gathering = |state: &mut State| state.bytes < self.batch_bytes && state.producers > 0;
+        let left = delay.saturating_sub(state.since.map_or(Duration::ZERO, |since| since.elapsed()));
         let (mut state, _) =
-            self.filled.wait_timeout_while(state, delay, gathering).unwrap_or_else(PoisonError::into_inner);
+            self.filled.wait_timeout_while(state, left, gathering).unwrap_or_else(PoisonError::into_inner);
         state.bytes = 0;
+        state.since = None;
         let taken = std::mem::take(&mut state.samples);
         self.emptied.notify_all();
         Some(taken)

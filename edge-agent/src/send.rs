@@ -5,7 +5,7 @@ use crate::config::{self, Config};
 use crate::source::wall_us;
 use crate::spool::{BodyReader, Pending, Shared};
 use crate::stop::Stop;
-use afferent_codec::Registry;
+use afferent_codec::{Registry, Settings};
 use afferent_link::agent::{self, Action, Event, Greeting, Session};
 use afferent_link::frame::PacketFrame;
 use afferent_link::message::{Class, Exactness, MAX_SAMPLE_ID, NoEnergy, Open, PacketHeader, Telemetry};
@@ -71,13 +71,10 @@ impl Sender {
         };
         let mut session = Session::new(bounds, greeting);
         for (number, stream) in (0u32..).zip(&config.streams) {
-            session.open(&Open {
-                stream: number,
-                name: &stream.name,
-                codec: &stream.codec,
-                preset: stream.preset.as_deref().unwrap_or_default(),
-                knob: stream.knob,
-            })?;
+            let descriptor = registry.get(&stream.codec)?.descriptor();
+            let settings = Settings { preset: stream.preset.clone(), knob: stream.knob };
+            let (preset, knob) = settings.resolve(descriptor)?;
+            session.open(&Open { stream: number, name: &stream.name, codec: descriptor.id, preset, knob })?;
         }
         Ok(Self {
             config: config.send.clone(),
@@ -139,7 +136,7 @@ impl Sender {
                     }
                     if refused {
                         patience = longest;
-                        log::error!("{error}");
+                        log::error!("{error}; next attempt in {} s", patience.as_secs());
                     } else {
                         log::warn!("{error}; next attempt in {} ms", patience.as_millis());
                     }
@@ -171,18 +168,23 @@ impl Sender {
         loop {
             self.act(connection, None).await?;
             if self.session.is_up() {
-                self.offer(connection, &mut next_place).await?;
+                // The clock first: without it no latency over the link can be told.
                 if Instant::now() >= telemetry_due {
                     telemetry_due = Instant::now() + TELEMETRY_EVERY;
                     self.tell(connection).await?;
                 }
+                self.offer(connection, &mut next_place).await?;
                 if stop.is_set() || self.shared.drained() {
                     self.goodbye(connection).await?;
                     return Ok(Ended::Finished);
                 }
             }
-            let deadline = self.session.deadline().map(Duration::from_micros).map(|d| self.start + d);
-            let wake = deadline.map_or(telemetry_due.max(Instant::now()), |d| d.min(telemetry_due.max(Instant::now())));
+            if stop.is_set() {
+                return Ok(Ended::Finished);
+            }
+            let deadline = self.session.deadline().map(|us| self.start + Duration::from_micros(us));
+            let telemetry = self.session.is_up().then_some(telemetry_due);
+            let wake = deadline.into_iter().chain(telemetry).min().unwrap_or_else(|| Instant::now() + TELEMETRY_EVERY);
             tokio::select! {
                 frame = connection.recv() => {
                     let now = self.now();

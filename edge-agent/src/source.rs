@@ -59,6 +59,12 @@ impl ReplaySource {
         let extensions = open::extensions(modality);
         let manifest = Manifest::open(&replay.path, extensions)?.only(extensions)?;
         let length = manifest.entries().len() as u64;
+        if replay.repeat > 0 && start >= length.saturating_mul(replay.repeat.into()) {
+            log::warn!(
+                "{} was replayed to its end before: give another spool.folder, or a higher repeat, to send it again",
+                replay.path.display()
+            );
+        }
         Ok(Self {
             total: (replay.repeat > 0).then(|| length.saturating_mul(replay.repeat.into())),
             manifest,
@@ -108,7 +114,11 @@ impl Source for ReplaySource {
         Some(Captured {
             sample_id: entry.id.clone(),
             captured_us: wall_us(),
-            sample: sample.map(Arc::new).map_err(|e: Error| e.at(format!("sample `{}`", entry.id))),
+            // Named by its id: the board's paths stay on the board.
+            sample: sample.map(Arc::new).map_err(|e| {
+                let what = e.what().replace(&path.display().to_string(), &entry.id);
+                Error::new(e.code(), what, "check the file")
+            }),
         })
     }
 }

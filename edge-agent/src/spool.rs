@@ -35,8 +35,9 @@ pub struct Meta {
 enum Record {
     /// First record of a spool: its random epoch.
     Epoch(u64),
-    /// A sample; its body follows.
-    Sample { stream: u32, sequence: u64, meta: Meta },
+    /// A sample; its body follows. The epoch is in each, because any other
+    /// record may be damaged.
+    Sample { epoch: u64, stream: u32, sequence: u64, meta: Meta },
     /// All that must be known once older segments are freed.
     Checkpoint { epoch: u64, streams: Vec<SavedStream>, lost: u64 },
 }
@@ -235,8 +236,8 @@ pub struct Spool {
     fresh: Vec<Pending>,
     next: BTreeMap<u32, u64>,
     max_bytes: u64,
-    /// Place of the last checkpoint.
-    checkpoint: u64,
+    /// Everything below this place was settled at the last checkpoint.
+    freed: u64,
     head: Vec<u8>,
 }
 
@@ -265,13 +266,14 @@ impl Spool {
         let options = Options { segment_bytes: limits.segment.0, sync: limits.sync, ..Options::default() };
         let (journal, recovery) = Journal::open(disk, options)?;
         let mut epoch = None;
+        let mut damaged = 0;
         let mut state = State::default();
-        let mut checkpoint = 0;
         journal.scan(recovery.first, |found| {
             let (location, bytes) = match found {
                 Found::Record(location, bytes) => (location, bytes),
                 Found::Damage(damage) => {
-                    log::error!("spool {}: {damage}", place);
+                    log::error!("spool {place}: {damage}");
+                    damaged += damage.records.end - damage.records.start;
                     return Ok(());
                 }
             };
@@ -285,7 +287,8 @@ impl Spool {
             })?;
             match record {
                 Record::Epoch(number) => epoch = Some(number),
-                Record::Sample { stream: number, sequence, .. } => {
+                Record::Sample { epoch: number_of_spool, stream: number, sequence, .. } => {
+                    epoch = Some(number_of_spool);
                     let key = Key { stream: number, sequence };
                     let stream = state.streams.entry(number).or_default();
                     stream.next = stream.next.max(sequence + 1);
@@ -296,7 +299,6 @@ impl Spool {
                 }
                 Record::Checkpoint { epoch: number, streams, lost } => {
                     epoch = Some(number);
-                    checkpoint = location.index;
                     state.lost = lost;
                     for saved in streams {
                         let stream = state.streams.entry(saved.number).or_default();
@@ -317,6 +319,11 @@ impl Spool {
             }
             Ok(())
         })?;
+        // A damaged record may have been the newest of any stream: its sequence
+        // must not be given again, so as many are skipped, and recorded as lost.
+        for stream in state.streams.values_mut() {
+            stream.next += damaged;
+        }
         // What was accepted and is neither settled nor here was damaged on disk.
         for (&number, stream) in &mut state.streams {
             for sequence in stream.unsettled() {
@@ -336,8 +343,15 @@ impl Spool {
             changed: Condvar::new(),
             wake: tokio::sync::Notify::new(),
         });
-        let mut spool =
-            Self { journal, shared, fresh: Vec::new(), next, max_bytes: limits.max.0, checkpoint, head: Vec::new() };
+        let mut spool = Self {
+            journal,
+            shared,
+            fresh: Vec::new(),
+            next,
+            max_bytes: limits.max.0,
+            freed: recovery.first,
+            head: Vec::new(),
+        };
         if fresh {
             spool.append(&Record::Epoch(fresh_epoch), &[])?;
             spool.sync()?;
@@ -387,7 +401,8 @@ impl Spool {
     /// [`Code::Io`] if the disk fails.
     pub fn push(&mut self, stream: u32, meta: Meta, body: &[u8]) -> Result<()> {
         let key = Key { stream, sequence: self.next_sequence(stream) };
-        let location = self.append(&Record::Sample { stream, sequence: key.sequence, meta }, body)?;
+        let epoch = self.shared.epoch;
+        let location = self.append(&Record::Sample { epoch, stream, sequence: key.sequence, meta }, body)?;
         self.next.insert(stream, key.sequence + 1);
         self.fresh.push(Pending { key, location });
         Ok(())
@@ -418,14 +433,19 @@ impl Spool {
     /// [`Code::Io`] if the disk fails.
     pub fn free(&mut self) -> Result<()> {
         let oldest = self.shared.state().pending.keys().next().copied().unwrap_or(self.journal.durable());
-        // Only a whole segment can be freed: wait until one is.
-        if oldest.saturating_sub(self.checkpoint) < FREE_EVERY && self.journal.bytes() < self.max_bytes {
+        let settled = oldest.saturating_sub(self.freed);
+        if settled == 0 || (settled < FREE_EVERY && !self.full()) {
             return Ok(());
         }
+        self.freed = oldest;
+        if self.full() {
+            // The newest segment is never deleted: begin another.
+            self.journal.seal()?;
+        }
         let record = self.shared.state().checkpoint(self.shared.epoch);
-        self.checkpoint = self.append(&record, &[])?.index;
+        let checkpoint = self.append(&record, &[])?.index;
         self.sync()?;
-        self.journal.release(oldest.min(self.checkpoint))?;
+        self.journal.release(oldest.min(checkpoint))?;
         self.shared.state().disk = self.journal.bytes();
         Ok(())
     }
@@ -468,7 +488,7 @@ impl BodyReader {
         let mut buffer = Vec::new();
         let record = self.reader.read(&pending.location, &mut buffer)?;
         match postcard::take_from_bytes(record) {
-            Ok((Record::Sample { stream, sequence, meta }, body)) if (Key { stream, sequence }) == pending.key => {
+            Ok((Record::Sample { stream, sequence, meta, .. }, body)) if (Key { stream, sequence }) == pending.key => {
                 // The body is the end of what was read: it is handed on without a copy.
                 let length = body.len();
                 let start = buffer.len() - length;

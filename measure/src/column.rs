@@ -109,9 +109,12 @@ pub(crate) fn write<R, C: Column>(
 /// What to do about a damaged file.
 pub(crate) const DAMAGED: &str = "get the file again from its source, or seal the journal again";
 
+/// Sets one field of each row from the next values of its column.
+type Fill<R> = dyn FnMut(&mut [R]) -> Result<()> + Send;
+
 /// Reads one column, batch by batch, into a field of rows.
 pub(crate) struct Source<R> {
-    read: Box<dyn FnMut(&mut [R]) -> Result<()> + Send>,
+    read: Box<Fill<R>>,
 }
 
 impl<R> Source<R> {

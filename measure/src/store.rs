@@ -1,10 +1,10 @@
 //! Rows to Parquet files and back.
 //!
-//! Files are compressed with zstd, carry statistics per column and a checksum
-//! per page, and hold every
+//! Files are compressed with zstd, carry statistics per column, and hold every
 //! column's meaning in their key-value metadata (`column.NAME`), beside the
 //! methodology's version. Writing holds one row group of rows in memory,
-//! reading one batch, whatever the size of the set.
+//! reading one batch, whatever the size of the set. Pages have no checksums (the
+//! library writes none): where a flipped bit matters, keep the file's digest.
 //!
 //! A file appears under its name only when it is whole and synced: it is written
 //! beside it first, and renamed.
@@ -285,8 +285,8 @@ mod tests {
             sequence,
             device: "porch".to_owned(),
             stream: u32::MAX,
-            sample_id: (sequence % 3 == 0).then(|| format!("sample ü {sequence}")),
-            knob: (sequence % 2 == 0).then_some(-0.5),
+            sample_id: (sequence.is_multiple_of(3)).then(|| format!("sample ü {sequence}")),
+            knob: (sequence.is_multiple_of(2)).then_some(-0.5),
             payload_bytes: u64::MAX - sequence,
             transport_bytes: -1.25,
             captured_unix_us: Some(-1),
@@ -406,8 +406,7 @@ mod tests {
             noticed += u32::from(read(&file).is_err());
             tried += 1;
         }
-        println!("{noticed} of {tried} flipped bits noticed");
-        assert!(noticed > tried / 2, "{noticed} of {tried}");
+        assert!(noticed > 0 && tried > 500, "{noticed} of {tried}");
         for length in (0..good.len()).step_by(97) {
             std::fs::write(&file, &good[..length]).unwrap();
             assert_eq!(read(&file).unwrap_err().code(), Code::Corrupt);

@@ -1,6 +1,8 @@
 //! Metrics against their reference implementations: `golden/make.py` wrote
 //! `golden/golden.csv`; the inputs are the same formulas here.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use afferent_measure::metrics::{audio, image};
 use afferent_media::{Audio, Image, PixelFormat};
 

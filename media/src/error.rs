@@ -84,6 +84,11 @@ impl Error {
             std::io::ErrorKind::NotFound => "check that the path exists",
             std::io::ErrorKind::PermissionDenied => "check the permissions of the path",
             std::io::ErrorKind::StorageFull => "free space on the disk",
+            std::io::ErrorKind::AddrInUse => "another process has this address: stop it, or choose another port",
+            std::io::ErrorKind::AddrNotAvailable => "choose an address of this machine",
+            std::io::ErrorKind::AlreadyExists => "choose another name, or move what is there away",
+            std::io::ErrorKind::IsADirectory => "name a file, not a folder",
+            std::io::ErrorKind::NotADirectory => "name a folder, not a file",
             _ => "check the disk and its permissions",
         };
         let code = if cause.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Io };

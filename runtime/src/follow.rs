@@ -6,7 +6,7 @@ use crate::rows::Made;
 use crate::store::split;
 use afferent_journal::{Found, Location, Reader};
 use afferent_link::RangeSet;
-use afferent_media::Result;
+use afferent_media::{Code, Error, Result};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -52,13 +52,15 @@ impl Progress {
 /// # Errors
 /// Those of reading the store.
 pub fn follow(store: &Reader, done: &RangeSet, progress: &Progress, work: &SyncSender<Location>) -> Result<()> {
-    let mut cursor = 0;
+    // Everything in the first run of done places is behind us.
+    let mut cursor = done.ranges().next().filter(|run| *run.start() == 0).map_or(0, |run| *run.end() + 1);
     while let Some(durable) = progress.beyond(cursor) {
         store.scan(cursor, |found| {
             match found {
                 Found::Record(location, _) if location.index < durable && !done.contains(location.index) => {
-                    // If the workers are gone their error is the one to report.
-                    let _ = work.send(location);
+                    work.send(location).map_err(|_| {
+                        Error::new(Code::Internal, "every worker has ended", "see the first error in the log")
+                    })?;
                 }
                 Found::Record(..) => {}
                 Found::Damage(damage) => log::error!("store: {damage}"),

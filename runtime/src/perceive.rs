@@ -1,13 +1,13 @@
 //! From a stored packet to a row: decode, perceive, compare.
 
-use crate::references::{References, hex};
+use crate::references::{Pristine, References, hex};
 use crate::store::StoredPacket;
 use afferent_codec::{Container, Geometry, Limits, Registry, SampleDecoder, gap};
 use afferent_measure::metrics;
 use afferent_measure::row::Row;
 use afferent_measure::task::{Prediction, ReferenceKind, Score, Task};
 use afferent_media::preprocess::Preprocess;
-use afferent_media::{Code, Error, Image, Network, Result, Sample};
+use afferent_media::{Bytes, Code, Error, Image, Modality, Network, RateParts, Result, Sample};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
@@ -94,7 +94,10 @@ impl Perceiver {
             device: packet.device.clone(),
             epoch: format!("{:016x}", packet.epoch),
             stream: packet.stream,
-            stream_name: packet.stream_name.clone(),
+            stream_name: packet.opened.name.clone(),
+            codec: packet.opened.codec.clone(),
+            preset: packet.opened.preset.clone(),
+            knob: packet.opened.knob.map(f64::from),
             sequence: packet.sequence,
             sample_id: some(&packet.sample_id),
             class: if packet.backfill { "backfill" } else { "live" }.to_owned(),
@@ -111,6 +114,7 @@ impl Perceiver {
             ..Row::new()
         };
         row.set_parts(&packet.parts);
+        self.describe_library(&mut row);
         row
     }
 
@@ -124,16 +128,24 @@ impl Perceiver {
         }
         let container = Container::parse(body)?;
         self.describe_codec(&container, row);
+        if container.parts != (RateParts { framing: Bytes(0), ..packet.parts }) {
+            return Err(Error::new(
+                Code::Corrupt,
+                "the device's count of bytes is not its container's",
+                "update the device's agent, or distrust it",
+            ));
+        }
+        // What a sample is held against is known before it is decoded, so that
+        // one that fails counts as missed.
+        let modality = container.header.geometry.modality();
+        let pristine = self.pristine(packet, modality);
+        row.source_sha256 = pristine.as_ref().map(|p| p.sha256.clone());
+        let reference = if modality == Modality::Image { self.expect(packet, pristine.as_deref(), row)? } else { None };
+
         let container = container.intact()?;
         let start = Instant::now();
         let decoded = self.decoder.decode(&container)?;
         row.decode_ms = Some(ms(start));
-
-        let references = self.references.clone();
-        let pristine = match &references {
-            Some(references) => references.pristine(&packet.sample_id, decoded.modality())?,
-            None => None,
-        };
         match (&decoded, pristine.as_ref().map(|p| &p.sample)) {
             (Sample::Image(decoded), Some(Sample::Image(pristine))) => {
                 row.set_image_quality(&metrics::image::compare(pristine.view(), decoded.view())?);
@@ -143,34 +155,59 @@ impl Perceiver {
             }
             _ => {}
         }
-        row.source_sha256 = pristine.as_ref().map(|p| p.sha256.clone());
 
         let (Some(model), Sample::Image(image)) = (&mut self.model, &decoded) else { return Ok(()) };
-        let info = Arc::clone(&model.info);
-        row.model = Some(info.name.clone());
-        row.model_sha256 = Some(info.sha256.clone());
-        row.preprocess_digest = Some(info.preprocess.digest());
-        row.provider = Some(model.network.provider().to_owned());
-        row.threads = Some(info.threads);
+        let task = &Arc::clone(&model.info).task;
         let start = Instant::now();
         let prediction = model.predict(image)?;
         row.infer_ms = Some(ms(start));
-        row.set_prediction(&prediction, info.task.as_ref());
-
-        let Some(references) = references else { return Ok(()) };
-        if let Some(Sample::Image(pristine)) = pristine.as_ref().map(|p| &p.sample)
-            && let Some(reference) = references.prediction(&packet.sample_id, || model.predict(pristine))?
-        {
-            let score = info.task.score(&prediction, &reference)?;
-            row.set_score(ReferenceKind::Pristine, &reference, score);
+        row.set_prediction(&prediction, task.as_ref());
+        if let Some(reference) = reference {
+            row.set_score(ReferenceKind::Pristine, &reference, task.score(&prediction, &reference)?);
         }
-        if let Some(label) = references.entry(&packet.sample_id).and_then(|entry| entry.label_index) {
-            let Score::Classes { top1, .. } = info.task.score(&prediction, &Prediction::class(label))? else {
+        if let Some(label) = row.label_index {
+            let Score::Classes { top1, .. } = task.score(&prediction, &Prediction::class(label))? else {
                 return Ok(());
             };
             row.set_label(Some(label), top1);
         }
         Ok(())
+    }
+
+    /// The pristine sample, if the references have it. One that cannot be read
+    /// is no fault of the codec: the row goes without.
+    fn pristine(&self, packet: &StoredPacket, modality: Modality) -> Option<Arc<Pristine>> {
+        let found = self.references.as_ref()?.pristine(&packet.sample_id, modality);
+        found.unwrap_or_else(|error| {
+            log::error!("the reference of `{}` cannot be read: {error}", packet.sample_id);
+            None
+        })
+    }
+
+    /// Notes the model and what it is to see: its own prediction on the pristine
+    /// sample, and the label.
+    fn expect(
+        &mut self,
+        packet: &StoredPacket,
+        pristine: Option<&Pristine>,
+        row: &mut Row,
+    ) -> Result<Option<Prediction>> {
+        let Some(model) = &mut self.model else { return Ok(None) };
+        let info = &model.info;
+        row.model = Some(info.name.clone());
+        row.model_sha256 = Some(info.sha256.clone());
+        row.preprocess_digest = Some(info.preprocess.digest());
+        row.provider = Some(model.network.provider().to_owned());
+        row.threads = Some(info.threads);
+        let Some(references) = &self.references else { return Ok(None) };
+        row.label_index = references.entry(&packet.sample_id).and_then(|entry| entry.label_index);
+        let Some(Sample::Image(pristine)) = pristine.map(|p| &p.sample) else { return Ok(None) };
+        let reference = references.prediction(&packet.sample_id, || model.predict(pristine))?;
+        if let Some(reference) = &reference {
+            ReferenceKind::Pristine.as_str().clone_into(&mut row.reference_kind);
+            row.reference_index = reference.top1();
+        }
+        Ok(reference)
     }
 
     fn describe_codec(&self, container: &Container<'_>, row: &mut Row) {
@@ -180,11 +217,17 @@ impl Perceiver {
             Geometry::Audio(shape) => row.set_audio_source(shape.rate, shape.channels, shape.frames),
         }
         row.codec.clone_from(&header.codec);
-        row.codec_version = header.codec_version.into();
         row.preset.clone_from(&header.preset);
         row.knob = header.knob.map(f64::from);
-        if let Ok(codec) = self.registry.get(&header.codec) {
+        self.describe_library(row);
+        row.codec_version = header.codec_version.into();
+    }
+
+    fn describe_library(&self, row: &mut Row) {
+        if let Ok(codec) = self.registry.get(&row.codec) {
             let descriptor = codec.descriptor();
+            row.codec_version = descriptor.version.into();
+            row.modality = descriptor.modality.to_string();
             row.codec_implementation.clone_from(&descriptor.implementation);
             row.codec_simd = descriptor.simd.to_string();
             row.knob_name = descriptor.knob.map(|knob| knob.name.to_owned());

@@ -14,6 +14,7 @@ use afferent_measure::row::Row;
 use afferent_measure::store::RowWriter;
 use afferent_media::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
@@ -147,23 +148,24 @@ impl RowLog {
         let reader = self.journal.reader();
         let mut writer = RowWriter::create(&path)?;
         let mut buffer = Vec::new();
+        let mut connections = BTreeSet::new();
         for location in &self.fresh {
             let (_, bytes) = parse(reader.read(location, &mut buffer)?)?;
             let mut row = Row::from_bytes(bytes)?;
             row.transport_bytes = self.connections.share(&row);
+            connections.extend(row.connection.clone());
             writer.push(row)?;
         }
         let rows = writer.finish()?;
-        self.connections.write(&self.folder.join(format!("connections-{name}.json")))?;
-        // What open connections have carried must outlive the segments that say so.
-        for wire in self.connections.open() {
+        self.connections.write(&self.folder.join(format!("connections-{name}.json")), &connections)?;
+        // What connections have carried must outlive the segments that say so.
+        for wire in self.connections.all() {
             self.append(&Record::Wire(wire), &[])?;
         }
         let done = self.done.ranges().map(|run| (*run.start(), *run.end())).collect();
         let checkpoint = self.append(&Record::Sealed { below, done }, &[])?;
         self.journal.sync()?;
         self.journal.release(below.min(checkpoint.index))?;
-        self.connections.forget_closed();
         self.fresh.clear();
         sealed(&path, rows);
         Ok(())

@@ -5,7 +5,7 @@ use crate::follow::{Progress, follow, work};
 use crate::perceive::{Model, Perceiver};
 use crate::references::References;
 use crate::rows::{Made, RowLog};
-use crate::store::{Arrival, Known, Store, Stored, StoredPacket};
+use crate::store::{Arrival, Known, Opened, Store, Stored, StoredPacket};
 use crate::wire::Connections;
 use afferent_codec::Registry;
 use afferent_link::Now;
@@ -78,7 +78,7 @@ pub fn run(
         paths => Some(Arc::new(References::open(paths)?)),
     };
     let connections = Connections::default();
-    let store = Store::open(&options.data.join("store"))?;
+    let store = Store::open(&options.data.join("store"), connections.clone())?;
     let log = RowLog::open(
         &options.data.join("row-log"),
         &options.data.join("rows"),
@@ -106,16 +106,17 @@ pub fn run(
     let (arrivals, mut arrived) = channel::<Arrival>(ARRIVALS);
     let (todo, handed) = sync_channel(AHEAD);
     let (made, makes) = sync_channel::<Made>(AHEAD);
-    let handed = Mutex::new(handed);
+    // Shared by the workers alone: it ends with the last of them, and with it the follower.
+    let handed = Arc::new(Mutex::new(handed));
     let failed = Arc::new(Notify::new());
 
     thread::scope(|scope| {
         let storing = scope.spawn({
-            let (progress, failed, durable) = (&progress, Arc::clone(&failed), store.reader());
+            let (progress, ends, durable) = (&progress, Ends(Arc::clone(&failed)), store.reader());
             move || {
+                let _ends = ends;
                 let result = store.run(&mut arrived, || progress.synced(durable.durable()));
                 progress.end();
-                failed.notify_one();
                 result
             }
         });
@@ -126,17 +127,21 @@ pub fn run(
         let working: Vec<_> = perceivers
             .into_iter()
             .map(|perceiver| {
-                let (readers, handed, made) = (readers.clone(), &handed, made.clone());
-                scope.spawn(move || work(&readers, handed, perceiver, &made))
+                let (readers, handed, made) = (readers.clone(), Arc::clone(&handed), made.clone());
+                let ends = Ends(Arc::clone(&failed));
+                scope.spawn(move || {
+                    let _ends = ends;
+                    work(&readers, &handed, perceiver, &made)
+                })
             })
             .collect();
+        drop(handed);
         drop(made);
         let logging = scope.spawn({
-            let failed = Arc::clone(&failed);
+            let ends = Ends(Arc::clone(&failed));
             move || {
-                let result = log.run(&makes, |rows| events.rows(rows), |path, rows| events.sealed(path, rows));
-                failed.notify_one();
-                result
+                let _ends = ends;
+                log.run(&makes, |rows| events.rows(rows), |path, rows| events.sealed(path, rows))
             }
         });
 
@@ -156,8 +161,18 @@ pub fn run(
         let followed = join(following);
         let worked = working.into_iter().map(join).collect::<Result<Vec<()>>>();
         let logged = join(logging);
-        stored.and(logged).and(followed).and(worked.map(|_| ()))
+        stored.and(logged).and(worked.map(|_| ())).and(followed)
     })
+}
+
+/// Tells the server that a stage has ended, however it did: none ends before
+/// the door is closed unless it failed.
+struct Ends(Arc<Notify>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// Passes a stage's panic on: it is a bug, and hiding it would hide a loss.
@@ -216,7 +231,7 @@ impl Door<'_> {
             session: Session::new(server::Config::default(), concat!("afferent ", env!("CARGO_PKG_VERSION"))),
             start: Instant::now(),
             epoch: 0,
-            names: HashMap::new(),
+            opened: HashMap::new(),
             clock: None,
             stored_in,
         };
@@ -233,6 +248,12 @@ impl Door<'_> {
     }
 }
 
+/// Gives the device time to read the last word and to leave.
+async fn leave(connection: &mut Connection) {
+    let gone = async { while let Ok(Some(_)) = connection.recv().await {} };
+    let _ = tokio::time::timeout(LEAVE_WITHIN, gone).await;
+}
+
 /// One connection of a device.
 struct Visit<'a> {
     door: &'a Door<'a>,
@@ -241,7 +262,8 @@ struct Visit<'a> {
     session: Session,
     start: Instant,
     epoch: u64,
-    names: HashMap<u32, String>,
+    /// Name and operating point of each stream.
+    opened: HashMap<u32, Opened>,
     /// Server's clock minus the device's and its error, microseconds.
     clock: Option<(i64, u64)>,
     stored_in: UnboundedSender<Stored>,
@@ -251,15 +273,12 @@ impl Visit<'_> {
     /// Notes what the connection has carried by now.
     fn measure(&self, connection: &Connection, change: impl FnOnce(&mut crate::wire::Wire)) {
         let carried = connection.wire();
-        let ledger = self.session.ledger();
         self.door.connections.update(self.number, |wire| {
             if wire.device.is_empty() {
                 self.device.clone_into(&mut wire.device);
             }
             wire.up_bytes = carried.rx_bytes;
             wire.down_bytes = carried.tx_bytes;
-            wire.packets = ledger.packets;
-            wire.parts = ledger.parts;
             change(wire);
         });
     }
@@ -272,15 +291,13 @@ impl Visit<'_> {
                     Action::Send(frame) => connection.send_control(&frame).await?,
                     // The device reads the refusal, then leaves by itself.
                     Action::Close => {
-                        let gone = async { while let Ok(Some(_)) = connection.recv().await {} };
-                        let _ = tokio::time::timeout(LEAVE_WITHIN, gone).await;
+                        leave(connection).await;
                         return Ok(Close::Refused);
                     }
                 }
             }
             if goodbye {
-                let gone = async { while let Ok(Some(_)) = connection.recv().await {} };
-                let _ = tokio::time::timeout(LEAVE_WITHIN, gone).await;
+                leave(connection).await;
                 return Ok(Close::Done);
             }
             let deadline = self.session.deadline().map(|us| self.start + Duration::from_micros(us));
@@ -309,9 +326,20 @@ impl Visit<'_> {
     }
 
     /// Takes one frame; whether the device has said goodbye.
-    async fn receive(&mut self, connection: &Connection, frame: &[u8]) -> Result<bool> {
+    async fn receive(&mut self, connection: &mut Connection, frame: &[u8]) -> Result<bool> {
         let arrived = now(self.start);
-        match self.session.receive(frame, arrived)? {
+        let event = match self.session.receive(frame, arrived) {
+            Ok(event) => event,
+            Err(fault) => {
+                // It may have queued a refusal that tells the device what to do.
+                if let Some(Action::Send(refusal)) = self.session.poll(arrived)? {
+                    connection.send_control(&refusal).await?;
+                    leave(connection).await;
+                }
+                return Err(fault.into());
+            }
+        };
+        match event {
             Some(Event::Hello(hello)) => {
                 if hello.device != self.device {
                     let what = format!("certificate of `{}`, hello of `{}`", self.device, hello.device);
@@ -340,7 +368,13 @@ impl Visit<'_> {
                 self.session.welcome(&runs, arrived)?;
             }
             Some(Event::Open(open)) => {
-                self.names.insert(open.stream, open.name.to_owned());
+                let opened = Opened {
+                    name: open.name.to_owned(),
+                    codec: open.codec.to_owned(),
+                    preset: open.preset.to_owned(),
+                    knob: open.knob,
+                };
+                self.opened.insert(open.stream, opened);
             }
             Some(Event::Packet(packet)) => {
                 let header = &packet.header;
@@ -349,7 +383,7 @@ impl Visit<'_> {
                     device: self.device.to_owned(),
                     epoch: self.epoch,
                     stream: header.stream,
-                    stream_name: self.names.get(&header.stream).cloned().unwrap_or_default(),
+                    opened: self.opened.get(&header.stream).cloned().unwrap_or_default(),
                     sequence: header.sequence,
                     backfill: header.class == Class::Backfill,
                     connection: self.number,

@@ -4,6 +4,7 @@
 //! identity (device, spool epoch, stream, sequence) decides. One thread writes;
 //! everything that arrived while the last sync ran is covered by the next one.
 
+use crate::wire::Connections;
 use afferent_journal::{Found, Journal, Options, Reader, RealDisk};
 use afferent_link::{PacketKey, RangeSet};
 use afferent_media::{Code, Error, RateParts, Result};
@@ -15,6 +16,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 
+/// Name and operating point of a stream, as its device said; empty if a packet
+/// came before that was said.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Name of the stream.
+    pub name: String,
+    /// Codec id.
+    pub codec: String,
+    /// Preset of the codec.
+    pub preset: String,
+    /// Knob in the codec's native unit.
+    pub knob: Option<f32>,
+}
+
 /// What the store keeps of a packet besides its body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredPacket {
@@ -24,8 +39,8 @@ pub struct StoredPacket {
     pub epoch: u64,
     /// Number of the stream.
     pub stream: u32,
-    /// Name of the stream.
-    pub stream_name: String,
+    /// What the device said of the stream.
+    pub opened: Opened,
     /// Place in the stream.
     pub sequence: u64,
     /// Wanted some time, rather than now.
@@ -129,14 +144,16 @@ const BATCH_BYTES: usize = 16 << 20;
 pub struct Store {
     journal: Journal,
     known: Known,
+    connections: Connections,
 }
 
 impl Store {
-    /// Opens the store in `folder`, or makes one.
+    /// Opens the store in `folder`, or makes one. What each packet took is
+    /// counted in `connections` once it is durable.
     ///
     /// # Errors
     /// [`Code::Io`] if the disk fails, [`Code::Corrupt`] if what is there is no store.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, connections: Connections) -> Result<Self> {
         let (journal, recovery) = Journal::open(RealDisk::new(folder)?, Options::default())?;
         let known = Known::default();
         journal.reader().scan(recovery.first, |found| {
@@ -150,7 +167,7 @@ impl Store {
             Ok(())
         })?;
         log::info!("store {}: {} records, {} torn bytes dropped", folder.display(), recovery.next, recovery.torn_bytes);
-        Ok(Self { journal, known })
+        Ok(Self { journal, known, connections })
     }
 
     /// What is stored.
@@ -194,6 +211,9 @@ impl Store {
             self.journal.sync()?;
             // Only now may anyone be told that these are stored.
             self.known.add(batch.iter().map(|(arrival, _)| &arrival.packet));
+            for (arrival, _) in batch.iter().filter(|(_, first)| *first) {
+                self.connections.count(&arrival.packet);
+            }
             synced();
             for (arrival, first) in batch.drain(..) {
                 let stored = Stored { key: arrival.packet.key(), parts: arrival.packet.parts, first };

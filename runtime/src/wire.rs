@@ -4,23 +4,25 @@
 //! the transport adds (resends, acks, IP and UDP headers, encryption) is
 //! measured per connection at the server's socket, both directions together.
 //! The handshake is stated apart. The rest beyond the framed bytes of the
-//! packets that were accepted is shared among them in proportion to their
-//! framed bytes, as known when the rows are sealed; so the shares of a
-//! connection that has ended add up exactly to what was measured. Datagrams
-//! lost on their way to the server are in the agent's ledger, not in this one.
+//! packets that were stored is shared among them in proportion to their framed
+//! bytes, as known when the rows are sealed. Rows that are sealed after their
+//! connection has ended have shares that add up exactly to what was measured;
+//! rows sealed before have the ratio of that moment. Datagrams lost on their
+//! way to the server are in the device's count, not in this one.
 
+use crate::store::StoredPacket;
 use afferent_measure::row::Row;
 use afferent_media::{Code, Error, RateParts, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One connection's ledger, as measured by the server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Wire {
-    /// Random number of the connection.
-    pub connection: u64,
+    /// Random number of the connection in hexadecimal, as rows name it.
+    pub connection: String,
     /// Name of the device.
     pub device: String,
     /// Bytes received from the device, IP and UDP headers included.
@@ -52,6 +54,28 @@ impl Wire {
 struct Inner {
     wires: BTreeMap<u64, Wire>,
     changed: Vec<u64>,
+    /// Oldest first.
+    order: VecDeque<u64>,
+}
+
+/// Most ledgers kept in memory: those of the oldest ended connections go first.
+const MAX_KEPT: usize = 4096;
+
+impl Inner {
+    fn wire(&mut self, connection: u64) -> &mut Wire {
+        if !self.wires.contains_key(&connection) {
+            self.order.push_back(connection);
+            if self.order.len() > MAX_KEPT
+                && let Some(place) = self.order.iter().position(|old| self.wires.get(old).is_some_and(|w| w.closed))
+                && let Some(old) = self.order.remove(place)
+            {
+                self.wires.remove(&old);
+            }
+        }
+        self.wires
+            .entry(connection)
+            .or_insert_with(|| Wire { connection: format!("{connection:016x}"), ..Wire::default() })
+    }
 }
 
 /// The connections of a server.
@@ -66,10 +90,18 @@ impl Connections {
     /// Notes how `connection` stands.
     pub fn update(&self, connection: u64, change: impl FnOnce(&mut Wire)) {
         let mut inner = self.lock();
-        change(inner.wires.entry(connection).or_insert_with(|| Wire { connection, ..Wire::default() }));
+        change(inner.wire(connection));
         if !inner.changed.contains(&connection) {
             inner.changed.push(connection);
         }
+    }
+
+    /// Counts a packet that was stored for the first time.
+    pub(crate) fn count(&self, packet: &StoredPacket) {
+        self.update(packet.connection, |wire| {
+            wire.packets += 1;
+            wire.parts += packet.parts;
+        });
     }
 
     /// What has changed since this was last asked.
@@ -81,16 +113,14 @@ impl Connections {
 
     /// Takes a ledger back that was written before a restart: its connection has ended.
     pub(crate) fn restore(&self, wire: Wire) {
-        self.lock().wires.insert(wire.connection, Wire { closed: true, ..wire });
+        if let Ok(connection) = u64::from_str_radix(&wire.connection, 16) {
+            *self.lock().wire(connection) = Wire { closed: true, ..wire };
+        }
     }
 
-    /// The connections that have not ended.
-    pub(crate) fn open(&self) -> Vec<Wire> {
-        self.lock().wires.values().filter(|wire| !wire.closed).cloned().collect()
-    }
-
-    pub(crate) fn forget_closed(&self) {
-        self.lock().wires.retain(|_, wire| !wire.closed);
+    /// Every ledger that is kept.
+    pub(crate) fn all(&self) -> Vec<Wire> {
+        self.lock().wires.values().cloned().collect()
     }
 
     /// A row's share of its connection's overhead, in bytes.
@@ -108,9 +138,10 @@ impl Connections {
         }
     }
 
-    /// Writes all ledgers as one JSON array.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let wires: Vec<Wire> = self.lock().wires.values().cloned().collect();
+    /// Writes the ledgers of these connections as one JSON array.
+    pub(crate) fn write(&self, path: &Path, connections: &BTreeSet<String>) -> Result<()> {
+        let wires: Vec<Wire> =
+            self.lock().wires.values().filter(|wire| connections.contains(&wire.connection)).cloned().collect();
         let json = serde_json::to_vec_pretty(&wires)
             .map_err(|e| Error::new(Code::Internal, "the ledgers cannot be written", "report this").caused_by(e))?;
         std::fs::write(path, json).map_err(|e| Error::io(path.display().to_string(), e))

@@ -43,10 +43,11 @@ impl Settings {
                         Code::Config,
                         format!("{id} cannot take {} = {value}", knob.name),
                         format!(
-                            "use a {} from {} to {} {}",
+                            "use a {} from {} to {}{}{}",
                             if knob.whole { "whole number" } else { "number" },
                             knob.min,
                             knob.max,
+                            if knob.unit.is_empty() { "" } else { " " },
                             knob.unit
                         ),
                     ));

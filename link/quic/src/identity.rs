@@ -200,16 +200,23 @@ impl Authority {
                 ),
             ));
         }
-        self.renew_device(id)
+        self.issue_bundle(id)
     }
 
     /// Issues a device's identity anew: the earlier one is refused from now on.
     ///
     /// # Errors
-    /// [`Code::Config`] if the id is impossible or revoked, [`Code::Io`] if it
-    /// cannot be written.
+    /// [`Code::NotFound`] if it was never enrolled, [`Code::Config`] if the id
+    /// is impossible or revoked, [`Code::Io`] if it cannot be written.
     pub fn renew_device(&self, id: &str) -> Result<PathBuf> {
         check_device_id(id)?;
+        if !self.bundle(id).is_dir() {
+            return Err(Error::new(Code::NotFound, format!("`{id}` is not enrolled"), "check the id, or enroll it"));
+        }
+        self.issue_bundle(id)
+    }
+
+    fn issue_bundle(&self, id: &str) -> Result<PathBuf> {
         let revoked = self.folder.join(REVOKED);
         if is_listed(&revoked, id)? {
             return Err(Error::new(
