@@ -1,4 +1,5 @@
 //! End to end: whole processes over real sockets and files. One test binary.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod architecture;
 mod by_hand;

@@ -130,12 +130,12 @@ pub fn run(options: &Options, registry: &Registry) -> Result<()> {
     let mut rows = 0;
     let mut moved = Instant::now();
     while rows < expected {
-        if let Some(event) = server.event(Duration::from_millis(200))? {
-            if event["event"] == "rows" {
-                rows = event["rows"].as_u64().unwrap_or(rows);
-                moved = Instant::now();
-                bar.set_position(rows);
-            }
+        if let Some(event) = server.event(Duration::from_millis(200))?
+            && event["event"] == "rows"
+        {
+            rows = event["rows"].as_u64().unwrap_or(rows);
+            moved = Instant::now();
+            bar.set_position(rows);
         }
         agent.check()?;
         if moved.elapsed() > STALLED {

@@ -34,7 +34,11 @@ pub fn resample(source: AudioView<'_>, rate: u32) -> Result<Audio> {
     let packed = source.to_audio();
     let input =
         SequentialSlice::new(packed.data(), channels, source.frames()).map_err(|e| failed(e.to_string().into()))?;
-    let mut resampler = Fft::<f32>::new(source.rate() as usize, rate as usize, 1024, channels, FixedSync::Both)
+    // The filter's centre lies between two samples unless the block is even:
+    // then the result would be half a sample late.
+    let least = source.rate() as usize / gcd(source.rate(), rate) as usize;
+    let block = least * BLOCK.div_ceil(least).next_multiple_of(2);
+    let mut resampler = Fft::<f32>::new(source.rate() as usize, rate as usize, block, channels, FixedSync::Both)
         .map_err(|e| failed(e.into()))?;
     let out = resampler.process_all(&input, source.frames(), None).map_err(|e| failed(e.into()))?;
     let interleaved = out.take_data();
@@ -48,6 +52,13 @@ pub fn resample(source: AudioView<'_>, rate: u32) -> Result<Audio> {
         audio = Audio::new(rate, source.channels(), data)?;
     }
     Ok(audio)
+}
+
+/// Frames that are resampled at a time, at least.
+const BLOCK: usize = 1024;
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub fn write(reason: &str) -> Vec<u8> {
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    [&MAGIC, reason[..end].as_bytes()].concat()
+    [&MAGIC, &reason.as_bytes()[..end]].concat()
 }
 
 /// The reason that a packet body says, if it is a gap.
