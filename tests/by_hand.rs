@@ -1,6 +1,8 @@
 //! The commands that people try first, on one file.
 
 use crate::process::{Site, afferent, agent_binary, pictures, run};
+use afferent_codec::Limits;
+use afferent_codec_conventional::open;
 use std::process::Command;
 
 #[test]
@@ -14,7 +16,7 @@ fn a_picture_goes_there_and_back() {
     assert!(out.contains("= storage"), "{out}");
     let (ok, _, err) = run(Command::new(afferent()).args(["decode", "-o"]).arg(&back).arg(&coded));
     assert!(ok, "{err}");
-    let pixels = |path| image::open(path).unwrap().into_rgb8();
+    let pixels = |path| open::image(path, &Limits::default()).unwrap();
     assert_eq!(pixels(&input), pixels(&back));
     // The ledger that `inspect` prints is the file's size.
     let (ok, out, err) = run(Command::new(afferent()).arg("inspect").arg(&coded));

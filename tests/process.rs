@@ -1,7 +1,9 @@
 //! Processes of a test: a server, an agent, and what they need.
 
 use afferent_bench::process::Process;
+use afferent_codec_conventional::open;
 use afferent_link_quic::identity::Authority;
+use afferent_media::{Image, PixelFormat, Sample};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -102,10 +104,10 @@ impl Site {
 pub(crate) fn pictures(folder: &Path, count: u32) {
     std::fs::create_dir_all(folder).unwrap();
     for number in 0..count {
-        let picture = image::RgbImage::from_fn(96, 64, |x, y| {
-            image::Rgb([(x * 2 + number * 13) as u8, (y * 3) as u8, ((x * y) / 7 + number) as u8])
-        });
-        picture.save(folder.join(format!("{number:04}.png"))).unwrap();
+        let pixel = |x: u32, y: u32| [(x * 2 + number * 13) as u8, (y * 3) as u8, ((x * y) / 7 + number) as u8];
+        let data = (0..64).flat_map(|y| (0..96).flat_map(move |x| pixel(x, y))).collect();
+        let picture = Image::new(96, 64, PixelFormat::Rgb8, data).unwrap();
+        open::write(&Sample::Image(picture), &folder.join(format!("{number:04}.png"))).unwrap();
     }
 }
 
