@@ -355,7 +355,7 @@ mod tests {
             ("[encode]\nthreds = 3", &[][..], "threds"),
             ("[encode]\nthreads = 'x'", &[], "encode.threads"),
             ("[encode]\nthreads = 0", &[], "encode.threads"),
-            ("[encode", &[], "unclosed table"),
+            ("[encode", &[], "line 1"),
             ("", &["encode.threads"], "sets nothing"),
             (
                 "[[stream]]\nname='a'\ncodec='jpeg'\nreplay={path='x'}\n[[stream]]\nname='a'\ncodec='png'\nreplay={path='x'}",

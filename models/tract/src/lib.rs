@@ -55,6 +55,17 @@ impl TractNetwork {
     /// # Errors
     /// Those of [`Self::load`].
     pub fn read(source: &mut dyn std::io::Read) -> Result<Self> {
+        // tract indexes by names that a damaged graph lacks: its panic is an error like its others.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Self::parse(source))).unwrap_or_else(|_| {
+            Err(Error::new(
+                Code::Model,
+                "tract gave up on this file: its graph names what it does not hold",
+                "get the file again from its source, or use another backend",
+            ))
+        })
+    }
+
+    fn parse(source: &mut dyn std::io::Read) -> Result<Self> {
         let unusable = |e: TractError| {
             Error::new(Code::Model, "tract cannot load it", "use another backend, or export it with plainer operators")
                 .caused_by(e.into_boxed_dyn_error())

@@ -1,6 +1,6 @@
 //! What a journal costs: CPU per append apart from syncs, and how long syncs take.
 //!
-//! `cargo run --release -p afferent-journal --example throughput -- [FOLDER]`
+//! `cargo run --release -p afferent-journal --example journal_throughput -- [FOLDER]`
 //!
 //! Writes about 1 GiB in all to a new folder within FOLDER (the current one if
 //! none is named) and removes it. CPU is that of the calling thread.

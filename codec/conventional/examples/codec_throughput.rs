@@ -2,7 +2,7 @@
 //!
 //! Each line is the best of many rounds on one thread, in CPU time of that thread,
 //! the two JPEG ways taking turns. Run it optimised:
-//! `cargo run --profile ci -p afferent-codec-conventional --example throughput`
+//! `cargo run --profile ci -p afferent-codec-conventional --example codec_throughput`
 
 use afferent_codec::{ContainerWriter, Limits, Registry, SampleEncoder, Settings};
 use afferent_codec_conventional::{open, register};
