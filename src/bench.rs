@@ -2,7 +2,6 @@
 
 use crate::demo::binaries;
 use afferent_bench::{agent, bundled};
-use afferent_codec::Registry;
 use afferent_media::Result;
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -27,8 +26,7 @@ enum What {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
+    let registry = afferent_codec_conventional::registry();
     let (server, agent_binary) = binaries()?;
     match args.what {
         What::Agent { out, work } => {

@@ -1,6 +1,6 @@
 //! `afferent codecs`: what this build can encode and decode.
 
-use afferent_codec::{Descriptor, Registry, Simd};
+use afferent_codec::{Descriptor, Simd};
 use afferent_media::{Code, Error, Result};
 use comfy_table::{Table, presets};
 
@@ -12,8 +12,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
+    let registry = afferent_codec_conventional::registry();
     let descriptors: Vec<&Descriptor> = registry.iter().map(|codec| codec.descriptor()).collect();
     if args.json {
         let json = serde_json::to_string_pretty(&descriptors)

@@ -1,6 +1,6 @@
 //! `afferent decode`: one container in, one picture or recording out.
 
-use afferent_codec::{Container, Limits, Registry, SampleDecoder};
+use afferent_codec::{Container, Limits, SampleDecoder};
 use afferent_codec_conventional::open;
 use afferent_media::{Error, Result};
 use std::path::PathBuf;
@@ -17,8 +17,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let bytes = std::fs::read(&args.input).map_err(|e| Error::io(args.input.display().to_string(), e))?;
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
+    let registry = afferent_codec_conventional::registry();
     let container = Container::parse(&bytes).and_then(Container::intact).map_err(|e| e.at(args.input.display()))?;
     let start = Instant::now();
     let sample =

@@ -1,7 +1,6 @@
 //! `afferent demo`: the whole way, once, on real input.
 
 use afferent_bench::demo::{self, Options};
-use afferent_codec::Registry;
 use afferent_media::{Code, Error, Result};
 use std::path::PathBuf;
 
@@ -19,8 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
+    let registry = afferent_codec_conventional::registry();
     let (server, agent) = binaries()?;
     demo::run(&Options { data: args.data, out: args.out, quick: args.quick, server, agent }, &registry)
 }

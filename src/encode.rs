@@ -1,7 +1,7 @@
 //! `afferent encode`: one file in, one container out.
 
 use crate::inspect;
-use afferent_codec::{Limits, Registry, SampleEncoder, Settings};
+use afferent_codec::{Limits, SampleEncoder, Settings};
 use afferent_codec_conventional::open;
 use afferent_media::{Code, Error, Modality, Result, Sample};
 use std::path::PathBuf;
@@ -26,8 +26,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
+    let registry = afferent_codec_conventional::registry();
     let codec = registry.get(&args.codec)?;
     let settings = Settings { preset: args.preset, knob: args.knob };
     let mut encoder = SampleEncoder::new(codec.as_ref(), &settings)?;

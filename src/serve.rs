@@ -1,6 +1,5 @@
 //! `afferent serve`: receive from devices, store, decode, perceive, measure.
 
-use afferent_codec::Registry;
 use afferent_media::{Error, Result};
 use afferent_models::Store;
 use afferent_runtime::model::Loaded;
@@ -37,8 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
+    let registry = afferent_codec_conventional::registry();
     let model = match args.model.as_str() {
         "none" => None,
         name => Some(Loaded::open(&Store::from_env()?, name)?),

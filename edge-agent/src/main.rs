@@ -1,7 +1,6 @@
 //! `afferent-agent`: the one binary that runs on a board.
 
 use afferent_agent::{Layers, Stop, agent, config};
-use afferent_codec::Registry;
 use afferent_media::{Error, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -87,8 +86,7 @@ fn command(command: Command) -> Result<ExitCode> {
 
 fn run(layered: &Layered) -> Result<ExitCode> {
     let config = layered.layers()?.config()?;
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
+    let registry = afferent_codec_conventional::registry();
     let stop = Stop::default();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
         .map_err(|e| Error::io("signal handlers", e))?;

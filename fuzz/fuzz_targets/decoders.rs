@@ -6,11 +6,7 @@ use afferent_codec::{AudioShape, Chunk, Limits, Registry};
 use afferent_media::{Audio, Bytes, Image, Modality};
 use std::sync::LazyLock;
 
-static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    let mut registry = Registry::new();
-    afferent_codec_conventional::register(&mut registry);
-    registry
-});
+static REGISTRY: LazyLock<Registry> = LazyLock::new(afferent_codec_conventional::registry);
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((&choice, bytes)) = bytes.split_first() else { return };

@@ -50,6 +50,14 @@ pub fn register(registry: &mut Registry) {
     registry.add(opus::Opus::new());
 }
 
+/// A registry of all of these.
+#[must_use]
+pub fn registry() -> Registry {
+    let mut registry = Registry::new();
+    register(&mut registry);
+    registry
+}
+
 /// The error for a bitstream that cannot be what an encoder wrote.
 fn corrupt(what: impl Into<String>) -> Error {
     Error::new(Code::Corrupt, what, "get the file or packet again from its source")
