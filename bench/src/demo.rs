@@ -288,6 +288,7 @@ fn agent_config(
             codec: descriptor.id.to_owned(),
             preset: None,
             knob: *knob,
+            resize: None,
             class: Class::Live,
             replay: Replay { path: input.path.clone(), pace: Pace::Fast, period_ms: 100, repeat: 1 },
         })

@@ -213,7 +213,9 @@ impl Perceiver {
     fn describe_codec(&self, container: &Container<'_>, row: &mut Row) {
         let header = &container.header;
         match header.geometry {
-            Geometry::Image(shape) => row.set_image_source(shape.width, shape.height),
+            Geometry::Image(shape) | Geometry::ResizedImage(shape, _) => {
+                row.set_image_source(shape.width, shape.height);
+            }
             Geometry::Audio(shape) => row.set_audio_source(shape.rate, shape.channels, shape.frames),
         }
         row.codec.clone_from(&header.codec);

@@ -2,15 +2,20 @@
 
 use crate::container::{Chunk, ContainerWriter};
 use crate::descriptor::Descriptor;
+use crate::scale::Resize;
 use afferent_media::{Audio, AudioView, Code, Error, Image, ImageView, Modality, Result};
 
-/// Where a codec stands on its knob, and by which preset.
+/// An operating point of a codec: how large it sees the sample, by which preset,
+/// and where it stands on its knob.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     /// Preset by name; the codec's first where `None`.
     pub preset: Option<String>,
     /// Knob in the codec's native unit; the codec's default where `None`.
     pub knob: Option<f32>,
+    /// By what ratio images are made smaller first. The codec itself never
+    /// looks at it: [`crate::SampleEncoder`] does the resizing.
+    pub resize: Resize,
 }
 
 impl Settings {
