@@ -132,7 +132,17 @@ impl Store {
         Ok(file)
     }
 
-    fn registered(&self, package: &Package, folder: Option<&Path>) -> Result<Vec<u8>> {
+    /// Where files are kept.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The folder of files got by other means.
+    pub(crate) fn mirror(&self) -> Option<&Path> {
+        self.mirror.as_deref()
+    }
+
+    pub(crate) fn registered(&self, package: &Package, folder: Option<&Path>) -> Result<Vec<u8>> {
         if let Some(bytes) = mirrored(folder, package.member_name(), package.member_sha256)? {
             return Ok(bytes);
         }
@@ -145,7 +155,7 @@ impl Store {
 }
 
 /// Whether the cache holds this file with this digest.
-fn cached(path: &Path, sha256: Sha256) -> Result<bool> {
+pub(crate) fn cached(path: &Path, sha256: Sha256) -> Result<bool> {
     if !path.is_file() {
         return Ok(false);
     }
@@ -165,7 +175,7 @@ fn mirrored(folder: Option<&Path>, name: &str, sha256: Sha256) -> Result<Option<
 }
 
 /// Holds back other processes that resolve the same model; freed when dropped.
-fn lock(folder: &Path) -> Result<Option<File>> {
+pub(crate) fn lock(folder: &Path) -> Result<Option<File>> {
     let file = File::create(folder.join(".lock")).map_err(|e| unwritable(folder, e))?;
     let locked = match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
@@ -180,7 +190,7 @@ fn lock(folder: &Path) -> Result<Option<File>> {
 }
 
 /// Puts `bytes` at `path` in one step.
-fn write(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
@@ -188,7 +198,7 @@ fn write(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn unwritable(folder: &Path, cause: std::io::Error) -> Error {
+pub(crate) fn unwritable(folder: &Path, cause: std::io::Error) -> Error {
     Error::new(
         Code::Io,
         format!("the cache {} cannot be written", folder.display()),

@@ -331,7 +331,7 @@ impl ModelManifest {
 }
 
 impl Package {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let wrong = |key: &str, value: &str, remedy: &'static str| {
             Err(Error::new(Code::Config, format!("`source.{key}`: `{value}`"), remedy))
         };
