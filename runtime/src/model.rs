@@ -1,39 +1,29 @@
 //! From a name in the zoo to a model that runs.
 
+use crate::backend::{Backend, Engine};
 use crate::perceive::{Model, ModelInfo};
-use afferent_measure::task::Classification;
+use afferent_measure::task::{Classification, Task};
 use afferent_media::{Code, Error, Result};
-use afferent_models::Store;
-use afferent_models::zoo::Task;
-use afferent_models_tract::TractNetwork;
+use afferent_models::zoo::ModelManifest;
+use afferent_models::{Store, zoo};
 use std::sync::Arc;
 
 /// A model, loaded once; each worker gets a handle of its own.
 pub struct Loaded {
     info: Arc<ModelInfo>,
-    network: TractNetwork,
+    engine: Engine,
 }
 
 impl Loaded {
     /// Resolves, verifies and loads the model called `name`.
     ///
     /// # Errors
-    /// Those of the store; [`Code::Model`] if the file does not load or has
-    /// another contract than its manifest; [`Code::Unsupported`] for a task that
-    /// this build cannot do.
-    pub fn open(store: &Store, name: &str) -> Result<Self> {
+    /// Those of the store; [`Code::Model`] if the file does not load or takes
+    /// another input than its manifest says; [`Code::Unsupported`] for a task
+    /// that this build cannot do.
+    pub fn open(store: &Store, backend: &Backend, name: &str) -> Result<Self> {
         let resolved = store.resolve(name)?;
         let manifest = &resolved.manifest;
-        let task = match manifest.task {
-            Task::ImageClassification => Box::new(Classification::new(manifest.read_labels()?)),
-            other => {
-                return Err(Error::new(
-                    Code::Unsupported,
-                    format!("model `{name}` does {other}, which this build cannot"),
-                    "choose a model for image classification",
-                ));
-            }
-        };
         let (Some(preprocess), Some(input)) = (manifest.preprocess, manifest.inputs.first()) else {
             return Err(Error::new(
                 Code::Config,
@@ -41,21 +31,53 @@ impl Loaded {
                 "say under `preprocess` how an image becomes its input",
             ));
         };
-        let network = TractNetwork::load(&resolved.path)?;
+        let engine = backend.load(&resolved.path)?;
+        let fits = |(known, axes): &(String, Vec<Option<usize>>)| {
+            let shape = preprocess.shape();
+            *known == input.name
+                && axes.len() == shape.len()
+                && axes.iter().zip(shape).all(|(axis, length)| axis.is_none_or(|axis| axis == length))
+        };
+        if !engine.inputs().iter().any(fits) {
+            return Err(Error::new(
+                Code::Model,
+                format!(
+                    "model `{name}` takes {:?}, and its manifest would give `{}` of shape {:?}",
+                    engine.inputs(),
+                    input.name,
+                    preprocess.shape()
+                ),
+                "correct `inputs` and `preprocess` in its manifest",
+            ));
+        }
         let info = ModelInfo {
             name: manifest.name.clone(),
             sha256: resolved.sha256.to_string(),
             preprocess,
             input: input.name.clone(),
-            task,
+            task: task(manifest)?,
             threads: 1,
         };
-        Ok(Self { info: Arc::new(info), network })
+        Ok(Self { info: Arc::new(info), engine })
     }
 
-    /// A handle for one worker; the weights are shared.
-    #[must_use]
-    pub fn handle(&self) -> Model {
-        Model { info: Arc::clone(&self.info), network: Box::new(self.network.clone()) }
+    /// A handle for one worker.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn handle(&self) -> Result<Model> {
+        Ok(Model { info: Arc::clone(&self.info), network: self.engine.network()? })
+    }
+}
+
+/// What the manifest says that the model's answers mean.
+fn task(manifest: &ModelManifest) -> Result<Box<dyn Task>> {
+    match manifest.task {
+        zoo::Task::ImageClassification => Ok(Box::new(Classification::new(manifest.read_labels()?))),
+        other => Err(Error::new(
+            Code::Unsupported,
+            format!("model `{}` does {other}, which perceives nothing", manifest.name),
+            "choose a model that classifies, segments or detects",
+        )),
     }
 }

@@ -4,13 +4,11 @@
 //! `models/libraries.toml` says, for each platform, which member of which package
 //! holds the library.
 
-use crate::digest::Sha256;
-use crate::registry;
 use crate::store::{Store, cached, lock, mirrored, unwritable, write};
 use crate::zoo::Package;
 use afferent_media::{Code, Error, Result};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const KNOWN: &str = include_str!("../../libraries.toml");
 
@@ -85,7 +83,10 @@ impl Store {
 
     fn obtain_library(&self, name: &str, package: &Package) -> Result<Vec<u8>> {
         let folder = self.mirror().map(|mirror| mirror.join(name));
-        self.registered(package, folder.as_deref())
+        match mirrored(folder.as_deref(), package.member_name(), package.member_sha256)? {
+            Some(bytes) => Ok(bytes),
+            None => self.registered(package, folder.as_deref()),
+        }
     }
 }
 

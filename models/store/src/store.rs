@@ -167,7 +167,7 @@ pub(crate) fn cached(path: &Path, sha256: Sha256) -> Result<bool> {
 }
 
 /// The file `name` of the mirror's folder, verified, if it is there.
-fn mirrored(folder: Option<&Path>, name: &str, sha256: Sha256) -> Result<Option<Vec<u8>>> {
+pub(crate) fn mirrored(folder: Option<&Path>, name: &str, sha256: Sha256) -> Result<Option<Vec<u8>>> {
     let Some(path) = folder.map(|folder| folder.join(name)).filter(|path| path.is_file()) else { return Ok(None) };
     let bytes = read_bounded(&path)?;
     Sha256::of(&bytes).expect(sha256, path.display())?;
