@@ -11,7 +11,7 @@ pub mod detection;
 pub mod segmentation;
 
 pub use classification::Classification;
-pub use detection::{DetectedBox, Matches};
+pub use detection::{DetectedBox, Detection, Matches};
 pub use segmentation::{Confusion, LabelMap, Segmentation};
 
 use afferent_media::{Code, Error, Result, Tensor};
