@@ -9,7 +9,8 @@
 //! - [`task`]: from a network's tensors to a prediction, and from a prediction
 //!   and its reference to a score;
 //! - [`stats`]: figures of sets and how sure they are: proportions, quantiles,
-//!   means and rates; bootstrap intervals, paired tests, correlation, AUC.
+//!   means and rates; bootstrap intervals, paired tests, correlation, AUC;
+//!   Bjøntegaard deltas and the rate that a stated quality takes.
 //!
 //! ```
 //! use afferent_measure::metrics::image;

@@ -4,6 +4,9 @@
 //! - [`bootstrap`]: seeded intervals of any statistic over independent clusters;
 //! - [`paired`]: two codecs on the same samples: `McNemar` and the difference;
 //! - [`correlation`]: Spearman's rho and Kendall's tau-b;
+//! - [`curve`]: operating points, Pareto front, upper hull;
+//! - [`bd`]: Bjøntegaard deltas between two rate–quality curves;
+//! - [`equal_quality`]: the rate that a stated quality takes;
 //! - [`auc`]: area under the ROC curve.
 //!
 //! Every function says what it leaves out. The running figures here return
@@ -11,11 +14,16 @@
 //! why there is none.
 
 pub mod auc;
+pub mod bd;
 pub mod bootstrap;
 pub mod correlation;
+pub mod curve;
+pub mod equal_quality;
+mod interpolate;
 pub mod paired;
 
 pub use bootstrap::{Bootstrap, Clusters, Interval};
+pub use curve::{Curve, Point};
 
 use afferent_media::{Code, Error};
 use serde::{Deserialize, Serialize};
