@@ -2,7 +2,10 @@
 
 use crate::backend::{Backend, Engine};
 use crate::perceive::{Model, ModelInfo};
+use afferent_measure::task::detection::{Detection, DetectionSpec};
+use afferent_measure::task::segmentation::{MaskOutput, Segmentation, SegmentationSpec};
 use afferent_measure::task::{Classification, Task};
+use afferent_media::preprocess::Region;
 use afferent_media::{Code, Error, Result};
 use afferent_models::zoo::ModelManifest;
 use afferent_models::{Store, zoo};
@@ -72,12 +75,63 @@ impl Loaded {
 
 /// What the manifest says that the model's answers mean.
 fn task(manifest: &ModelManifest) -> Result<Box<dyn Task>> {
+    let missing = |key: &str| {
+        Error::new(
+            Code::Config,
+            format!("model `{}` does {}, and its manifest has no `{key}`", manifest.name, manifest.task),
+            "write it as the built-in zoo does",
+        )
+    };
+    if manifest.task != zoo::Task::ImageClassification
+        && manifest.preprocess.is_none_or(|preprocess| preprocess.crop != Region::Whole)
+    {
+        return Err(Error::new(
+            Code::Config,
+            format!("model `{}` does {}, and sees a part of the image only", manifest.name, manifest.task),
+            "say `crop = \"whole\"`: places in its answer are places in the whole image",
+        ));
+    }
     match manifest.task {
         zoo::Task::ImageClassification => Ok(Box::new(Classification::new(manifest.read_labels()?))),
+        zoo::Task::ImageSegmentation => {
+            let said = manifest.segmentation.as_ref().ok_or_else(|| missing("segmentation"))?;
+            let map = |text: Option<String>| text.map(|text| text.parse()).transpose();
+            let spec = SegmentationSpec {
+                output: match said.output {
+                    zoo::SegmentationOutput::Classes => MaskOutput::Indices,
+                    _ => MaskOutput::Logits,
+                },
+                prediction_map: map(said.read_prediction_map()?)?,
+                reference_map: map(said.read_reference_map()?)?,
+            };
+            Ok(Box::new(Segmentation::new(spec, said.read_classes()?)?))
+        }
+        zoo::Task::ObjectDetection => {
+            let said = manifest.detection.ok_or_else(|| missing("detection"))?;
+            let spec = DetectionSpec {
+                reference_score: f64::from(said.score),
+                max_overlap: f64::from(said.nms_iou),
+                ..DetectionSpec::default()
+            };
+            Ok(Box::new(Detection::new(spec, manifest.read_labels()?)?))
+        }
         other => Err(Error::new(
             Code::Unsupported,
             format!("model `{}` does {other}, which perceives nothing", manifest.name),
             "choose a model that classifies, segments or detects",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afferent_models::Zoo;
+
+    #[test]
+    fn every_model_of_the_zoo_has_a_task() {
+        for manifest in Zoo::built_in().unwrap().models() {
+            task(manifest).unwrap();
+        }
     }
 }
