@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Engine};
 use crate::perceive::{Model, ModelInfo};
-use afferent_measure::task::detection::{Detection, DetectionSpec};
+use afferent_measure::task::detection::{self, BoxDecoder, Detection, DetectionSpec};
 use afferent_measure::task::segmentation::{MaskOutput, Segmentation, SegmentationSpec};
 use afferent_measure::task::{Classification, Task};
 use afferent_media::preprocess::Region;
@@ -107,11 +107,14 @@ fn task(manifest: &ModelManifest) -> Result<Box<dyn Task>> {
             Ok(Box::new(Segmentation::new(spec, said.read_classes()?)?))
         }
         zoo::Task::ObjectDetection => {
-            let said = manifest.detection.ok_or_else(|| missing("detection"))?;
+            let said = manifest.detection.as_ref().ok_or_else(|| missing("detection"))?;
             let spec = DetectionSpec {
-                reference_score: f64::from(said.score),
+                decoder: BoxDecoder::Fastestdet,
+                // Average precision ranks them all; what is below this ranks nothing.
+                min_score: 0.05,
                 max_overlap: f64::from(said.nms_iou),
-                ..DetectionSpec::default()
+                max_boxes: detection::MAX_DETECTIONS,
+                reference_score: f64::from(said.score),
             };
             Ok(Box::new(Detection::new(spec, manifest.read_labels()?)?))
         }

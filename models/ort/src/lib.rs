@@ -249,7 +249,7 @@ impl OrtNetwork {
             .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
             .map_err(unusable)?
             .with_execution_providers([provider.dispatch()])
-            .map_err(ort::Error::from)
+            .map_err(<ort::Error>::from)
             .map_err(|e| {
                 Error::new(
                     Code::Unsupported,
