@@ -6,11 +6,13 @@
 //! - [`table`]: those objects as tables for a terminal;
 //! - [`plot`]: rate against agreement, as one SVG file;
 //! - [`bundled`]: the media that the demo replays;
+//! - [`data`]: data sets as people keep them, each made into one manifest;
 //! - [`folder`]: folders made anew for each run;
 //! - [`process`]: child processes, their events, logs and end.
 
 pub mod agent;
 pub mod bundled;
+pub mod data;
 pub mod demo;
 pub mod folder;
 pub mod plot;

@@ -170,7 +170,9 @@ impl Manifest {
         let failed = |e| Error::io(path.display().to_string(), e);
         let folder = std::path::absolute(path).map_err(failed)?;
         let folder = folder.parent().unwrap_or(Path::new("/"));
-        let root = std::path::absolute(&self.root).map_err(failed)?;
+        // That of a manifest opened by its bare name is empty.
+        let root = if self.root.as_os_str().is_empty() { Path::new(".") } else { &self.root };
+        let root = std::path::absolute(root).map_err(failed)?;
         let Some(prefix) = root.strip_prefix(folder).ok().and_then(Path::to_str) else {
             return Err(Error::new(
                 Code::Config,
@@ -286,6 +288,12 @@ impl Manifest {
         &self.entries
     }
 
+    /// The samples, in order.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// The folder that files are relative to.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -380,6 +388,8 @@ mod tests {
         }
         let elsewhere = tempfile::tempdir().unwrap();
         assert_eq!(manifest.write(&elsewhere.path().join("m.csv")).unwrap_err().code(), Code::Config);
+        let here = Manifest::new("", manifest.into_entries()).unwrap();
+        assert_eq!(here.write(&elsewhere.path().join("m.csv")).unwrap_err().code(), Code::Config);
     }
 
     #[test]
