@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn infinite_figures_are_kept_as_their_statistics() {
         let mut row = Row::new();
-        row.set_image_quality(&ImageQuality { sse: 0, values: 12, ssim: Some(1.0) });
+        row.set_image_quality(&ImageQuality { values: 12, ssim: Some(1.0), ..ImageQuality::default() });
         row.set_audio_quality(&AudioQuality { signal_energy: 1.0, error_energy: 0.0, si_sdr_db: f64::INFINITY });
         assert_eq!((row.sse, row.psnr_db, row.error_energy, row.si_sdr_db), (Some(0), None, Some(0.0), None));
     }
