@@ -3,6 +3,7 @@
 //! - [`demo`]: the whole way, once, on real input, between real processes;
 //! - [`agent`]: what the agent costs beside the codec it runs;
 //! - [`summary`]: from rows to one object per operating point;
+//! - [`sweep`]: data × operating points × models, through the product's own stages;
 //! - [`table`]: those objects as tables for a terminal;
 //! - [`plot`]: rate against agreement, as one SVG file;
 //! - [`bundled`]: the media that the demo replays;
@@ -18,4 +19,5 @@ pub mod folder;
 pub mod plot;
 pub mod process;
 pub mod summary;
+pub mod sweep;
 pub mod table;

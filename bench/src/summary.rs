@@ -487,6 +487,7 @@ pub(crate) mod tests {
                 sse,
                 values: 640 * 480 * 3,
                 ssim: Some(if sse == 0 { 1.0 } else { 0.9 }),
+                ..Default::default()
             });
             row
         };

@@ -70,6 +70,12 @@ impl StreamEncoder {
         self.modality
     }
 
+    /// How long the last sample took to be made smaller; `None` if nothing was resized.
+    #[must_use]
+    pub fn resized_in(&self) -> Option<std::time::Duration> {
+        self.encoder.resized_in()
+    }
+
     /// Encodes a sample. One that could not be captured or encoded becomes a gap.
     pub fn encode(&mut self, captured: Captured) -> Encoded {
         let start = Instant::now();

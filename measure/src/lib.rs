@@ -4,7 +4,7 @@
 //!   known of it, and *sufficient statistics*, so that every set-level figure
 //!   is a query over rows;
 //! - [`store`]: rows to Parquet files and back, streaming;
-//! - [`metrics`]: PSNR and SSIM of images, SNR and SI-SDR of sound, each equal
+//! - [`metrics`]: PSNR, SSIM and MS-SSIM of images, SNR and SI-SDR of sound, each equal
 //!   to its reference implementation to the digits that the tests state;
 //! - [`task`]: from a network's tensors to a prediction, and from a prediction
 //!   and its reference to a score;

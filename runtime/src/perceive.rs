@@ -110,6 +110,17 @@ impl Perceiver {
             log::warn!("device {}, {} ({}): {error}", packet.device, packet.key(), packet.sample_id);
             base.set_error(error);
         }
+        self.seen(packet, base, decoded.as_ref().ok(), pristine.as_deref())
+    }
+
+    /// What `base` becomes once every model has seen the decoded sample.
+    fn seen(
+        &mut self,
+        packet: &StoredPacket,
+        base: Row,
+        decoded: Option<&Sample>,
+        pristine: Option<&Pristine>,
+    ) -> Vec<Row> {
         if self.models.is_empty() || base.kind() == Some(Modality::Audio) {
             return vec![base];
         }
@@ -117,13 +128,46 @@ impl Perceiver {
             .map(|index| {
                 let mut row = base.clone();
                 self.models[index].describe(&mut row);
-                if let Err(error) = self.perceive(index, packet, decoded.as_ref().ok(), pristine.as_deref(), &mut row) {
+                if let Err(error) = self.perceive(index, packet, decoded, pristine, &mut row) {
                     log::warn!("{} on {}: {error}", self.models[index].info.name, packet.sample_id);
                     row.set_error(&error);
                 }
                 row
             })
             .collect()
+    }
+
+    /// The rows of the source file itself: an operating point whose codec is
+    /// called `source`, whose rate is the file's size, and whose predictions are
+    /// those on the pristine sample. `packet` says which sample; its bytes are
+    /// those of the file.
+    pub fn source_rows(&mut self, packet: &StoredPacket) -> Vec<Row> {
+        let mut base = self.describe(packet, &[]);
+        base.bitstream_sha256 = None;
+        base.encode_ms = None;
+        base.modality = Modality::Image.to_string();
+        base.codec_simd = afferent_codec::Simd::NotApplicable.to_string();
+        let pristine = self.pristine(packet, &base);
+        let decoded = match pristine.as_deref() {
+            Some(Pristine { sample, sha256, .. }) => {
+                base.source_sha256 = Some(sha256.clone());
+                if let Sample::Image(image) = &**sample {
+                    base.set_image_source(image.width(), image.height());
+                    let pixels = base.source_units;
+                    base.set_image_quality(&metrics::ImageQuality {
+                        values: 3 * pixels,
+                        ssim: Some(1.0),
+                        ..Default::default()
+                    });
+                }
+                Ok(Arc::clone(sample))
+            }
+            None => Err(Error::new(Code::NotFound, "the source file cannot be read", "see the log")),
+        };
+        if let Err(error) = &decoded {
+            base.set_error(error);
+        }
+        self.seen(packet, base, decoded.as_deref().ok(), pristine.as_deref())
     }
 
     #[allow(clippy::cast_precision_loss)]
@@ -190,7 +234,7 @@ impl Perceiver {
         let decoded = self.decoder.decode(&container)?;
         row.decode_ms = Some(ms(start));
         row.restore_ms = self.decoder.restored_in().map(|took| took.as_secs_f64() * 1e3);
-        match (&decoded, pristine.map(|pristine| &pristine.sample)) {
+        match (&decoded, pristine.map(|pristine| &*pristine.sample)) {
             (Sample::Image(decoded), Some(Sample::Image(pristine))) => {
                 row.set_image_quality(&metrics::image::compare(pristine.view(), decoded.view())?);
             }
@@ -253,7 +297,7 @@ impl Perceiver {
             .truth(&packet.sample_id, model.info.task.as_ref())
             .map(|truth| model.info.task.ground_truth(truth))
             .transpose()?;
-        let Some(Sample::Image(pristine)) = pristine.map(|pristine| &pristine.sample) else {
+        let Some(Sample::Image(pristine)) = pristine.map(|pristine| &*pristine.sample) else {
             return Ok(Expected { truth, pristine: None });
         };
         let pristine = references.prediction(&packet.sample_id, index, || model.predict(pristine))?;

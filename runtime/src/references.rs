@@ -21,7 +21,7 @@ const CACHE_BYTES: usize = 64 << 20;
 /// A sample before coding.
 pub struct Pristine {
     /// The sample.
-    pub sample: Sample,
+    pub sample: Arc<Sample>,
     /// SHA-256 of its packed pixels, or of its planes as little-endian floats.
     pub sha256: String,
     /// The class of every pixel, where the manifest names a mask.
@@ -43,7 +43,7 @@ impl Pristine {
             }
         };
         let bytes = bytes + mask.as_ref().map_or(0, |mask| mask.classes().len());
-        Self { sample, sha256: hex(&digest.finalize()), mask, bytes }
+        Self { sample: Arc::new(sample), sha256: hex(&digest.finalize()), mask, bytes }
     }
 }
 
