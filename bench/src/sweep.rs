@@ -153,7 +153,8 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
         next: (0..sets.len()).map(|_| AtomicU64::new(0)).collect(),
     };
     let worked = thread::scope(|scope| {
-        let logging = scope.spawn(|| {
+        let progress = &progress;
+        let logging = scope.spawn(move || {
             log.run(
                 &makes,
                 |rows| progress.set_position(rows),

@@ -154,7 +154,7 @@ impl Perceiver {
                 if let Sample::Image(image) = &**sample {
                     base.set_image_source(image.width(), image.height());
                     let pixels = base.source_units;
-                    base.set_image_quality(&metrics::ImageQuality {
+                    base.set_image_quality(&metrics::image::ImageQuality {
                         values: 3 * pixels,
                         ssim: Some(1.0),
                         ..Default::default()
