@@ -28,7 +28,7 @@ use afferent_media::{Bytes, Code, Error, Modality, RateParts, Result};
 use afferent_models::Store;
 use afferent_runtime::backend::{Backend, Require};
 use afferent_runtime::model::Loaded;
-use afferent_runtime::perceive::Perceiver;
+use afferent_runtime::perceive::{Metrics, Perceiver};
 use afferent_runtime::references::{DataSet, References};
 use afferent_runtime::rows::{Made, RowLog};
 use afferent_runtime::store::{Opened, StoredPacket};
@@ -105,6 +105,7 @@ struct Set {
     /// The ids of its samples, in the order of their places.
     samples: Vec<String>,
     models: Vec<usize>,
+    metrics: Metrics,
     /// The first of its places.
     first: u64,
 }
@@ -240,18 +241,20 @@ fn open_data(
             digests.push((name.clone(), store.resolve(name)?.sha256.to_string()));
         }
         let samples = spread(set.manifest.entries().iter().map(|entry| entry.id.clone()).collect(), data.limit);
+        let metrics = data.metrics.clone().unwrap_or_else(|| plan.metrics.clone());
+        let structure = metrics.iter().any(|metric| matches!(metric, Metric::Ssim | Metric::MsSsim));
         resolved.data.push(ResolvedData {
             name: set.name.clone(),
             sha256: set.sha256.to_string(),
             samples: samples.len(),
             limit: data.limit,
-            metrics: data.metrics.clone().unwrap_or_else(|| plan.metrics.clone()),
+            metrics,
             models: digests,
         });
         let sha256 = Some(set.sha256.to_string());
         let references = References::new(vec![DataSet { name: set.name, sha256, manifest: set.manifest }])?;
         let places = samples.len() as u64 * (points.len() as u64 + 1);
-        sets.push(Set { references: Arc::new(references), samples, models, first });
+        sets.push(Set { references: Arc::new(references), samples, models, metrics: Metrics { structure }, first });
         first += places;
     }
     Ok((sets, names, resolved))
@@ -326,7 +329,8 @@ fn work(shared: &Shared<'_>, made: &SyncSender<Made>) -> Result<()> {
             continue;
         }
         let models = set.models.iter().map(|&index| shared.models[index].handle()).collect::<Result<_>>()?;
-        let mut perceiver = Perceiver::new(shared.registry.clone(), Some(Arc::clone(&set.references)), models)?;
+        let mut perceiver = Perceiver::new(shared.registry.clone(), Some(Arc::clone(&set.references)), models)?
+            .with_metrics(set.metrics);
         loop {
             let sample = next.fetch_add(1, Ordering::Relaxed);
             let Some(id) = usize::try_from(sample).ok().and_then(|index| set.samples.get(index)) else { break };

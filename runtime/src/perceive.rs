@@ -64,12 +64,26 @@ struct Expected {
     truth: Option<Prediction>,
 }
 
+/// Which distortion of images is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// SSIM and MS-SSIM, beside the squared errors, which always are.
+    pub structure: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { structure: true }
+    }
+}
+
 /// Decodes, perceives and compares. One per worker thread.
 pub struct Perceiver {
     registry: Registry,
     decoder: SampleDecoder,
     references: Option<Arc<References>>,
     models: Vec<Model>,
+    metrics: Metrics,
     build: String,
 }
 
@@ -78,6 +92,12 @@ fn ms(since: Instant) -> f64 {
 }
 
 impl Perceiver {
+    /// The same perceiver, measuring other metrics than all of them.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// A worker's own perceiver. The first run of every model is done here, so
     /// that no latency includes a warm-up.
     ///
@@ -91,7 +111,15 @@ impl Perceiver {
             model.predict(&blank).map_err(|e| e.at(format!("model `{}`", model.info.name)))?;
         }
         let decoder = SampleDecoder::new(registry.clone(), Limits::default());
-        Ok(Self { registry, decoder, references, models, build: format!("afferent {}", env!("CARGO_PKG_VERSION")) })
+        let metrics = Metrics::default();
+        Ok(Self {
+            registry,
+            decoder,
+            references,
+            models,
+            metrics,
+            build: format!("afferent {}", env!("CARGO_PKG_VERSION")),
+        })
     }
 
     /// The rows of a stored packet: one per model, or one where there is no model
@@ -236,7 +264,8 @@ impl Perceiver {
         row.restore_ms = self.decoder.restored_in().map(|took| took.as_secs_f64() * 1e3);
         match (&decoded, pristine.map(|pristine| &*pristine.sample)) {
             (Sample::Image(decoded), Some(Sample::Image(pristine))) => {
-                row.set_image_quality(&metrics::image::compare(pristine.view(), decoded.view())?);
+                let compare = if self.metrics.structure { metrics::image::compare } else { metrics::image::errors };
+                row.set_image_quality(&compare(pristine.view(), decoded.view())?);
             }
             (Sample::Audio(decoded), Some(Sample::Audio(pristine))) => {
                 row.set_audio_quality(&metrics::audio::compare(pristine.view(), decoded.view())?);

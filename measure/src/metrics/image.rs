@@ -130,6 +130,18 @@ pub fn compare(pristine: ImageView<'_>, decoded: ImageView<'_>) -> Result<ImageQ
     })
 }
 
+/// The squared errors alone, many times faster: what PSNR over RGB and over
+/// luma needs.
+///
+/// # Errors
+/// [`Code::Config`] if the images' sizes differ.
+pub fn errors(pristine: ImageView<'_>, decoded: ImageView<'_>) -> Result<ImageQuality> {
+    alike(pristine, decoded, |pristine, decoded| {
+        let (sse, values) = sum_of_squares(pristine, decoded);
+        ImageQuality { sse, values, sse_y: sum_of_luma_squares(pristine, decoded), ..ImageQuality::default() }
+    })
+}
+
 /// Gives `measure` two images of one size and format.
 fn alike<T>(
     pristine: ImageView<'_>,

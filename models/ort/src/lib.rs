@@ -162,12 +162,13 @@ impl Runtime {
             .with_telemetry(false)
             .build()
             .map_err(|e| unusable(format!("{place} gives no environment")).caused_by(e))?;
-        let runtime = Self { environment, library: library.to_owned(), version: version().to_owned() };
+        let runtime = Self { environment, library: library.to_owned(), version: version(&absolute) };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
 
-    /// Version of the loaded library, for example `1.31.1`.
+    /// Version of the loaded library, for example `1.31.1`; the commit of its
+    /// source where its name does not say.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
@@ -180,11 +181,16 @@ impl Runtime {
     }
 }
 
-/// The library's own version, out of its build information.
-fn version() -> &'static str {
-    let git = ort::info().split("git-branch=").nth(1).unwrap_or_default();
-    let branch = git.split([',', ' ']).next().unwrap_or_default();
-    branch.trim_start_matches("rel-").trim_start_matches('v')
+/// The library's version: what follows `.so.` in the name that a link leads to,
+/// as its packages have it, or else the commit that its build information names.
+fn version(library: &Path) -> String {
+    let real = library.canonicalize().unwrap_or_default();
+    let name = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if let Some((_, version)) = name.split_once(".so.") {
+        return version.to_owned();
+    }
+    let commit = ort::info().split("git-commit-id=").nth(1).unwrap_or("unknown");
+    commit.split([',', ' ']).next().unwrap_or_default().to_owned()
 }
 
 /// A network that ONNX Runtime runs.
