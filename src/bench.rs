@@ -41,11 +41,10 @@ enum What {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
     match args.what {
         What::Sweep { plan, out, workers, require } => {
             let options = sweep::Options { plan, out, workers, require };
-            let outcome = sweep::run(&options, &registry)?;
+            let outcome = sweep::run(&options, &crate::codecs::registry())?;
             println!(
                 "{} samples at operating points, {} of them from before; rows in {}",
                 outcome.places,
@@ -57,6 +56,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         What::Agent { out, work } => {
             let (server, agent_binary) = binaries()?;
             let media = bundled::unpack(&work.with_extension("media"))?;
+            let registry = afferent_codec_conventional::registry();
             agent::run(&server, &agent_binary, &media, &work, &out, &registry)
         }
     }

@@ -41,7 +41,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
+    let registry = crate::codecs::registry();
     let names: Vec<&String> = args.model.iter().filter(|name| *name != "none").collect();
     let models: Vec<Loaded> = if names.is_empty() {
         Vec::new()

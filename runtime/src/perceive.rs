@@ -360,6 +360,7 @@ impl Perceiver {
             row.modality = descriptor.modality.to_string();
             row.codec_implementation.clone_from(&descriptor.implementation);
             row.codec_simd = descriptor.simd.to_string();
+            row.codec_settings = Some(codec.settings_note(&row.preset)).filter(|note| !note.is_empty());
             row.knob_name = descriptor.knob.map(|knob| knob.name.to_owned());
         }
     }
