@@ -336,12 +336,14 @@ fn work(shared: &Shared<'_>, made: &SyncSender<Made>) -> Result<()> {
             let Some(id) = usize::try_from(sample).ok().and_then(|index| set.samples.get(index)) else { break };
             let first = set.first + sample * per_sample;
             for point in (0..per_sample).filter(|point| !shared.done.contains(first + point)) {
-                let rows = match encoders.get_mut(usize::try_from(point).unwrap_or(usize::MAX)) {
+                let mut rows = match encoders.get_mut(usize::try_from(point).unwrap_or(usize::MAX)) {
                     Some(encoder) => {
-                        coded(shared, set, id, sample, encoder, &points[point as usize], &mut wire, &mut perceiver)?
+                        let point = &points[point as usize];
+                        coded(set, id, sample, encoder, point, &mut wire, &mut perceiver)?
                     }
                     None => perceiver.source_rows(&source_packet(shared, set, id, sample)),
                 };
+                rows.iter_mut().for_each(|row| finish(shared, row));
                 if made.send(Made { place: first + point, rows }).is_err() {
                     // The log has failed, and says why.
                     return Ok(());
@@ -353,9 +355,7 @@ fn work(shared: &Shared<'_>, made: &SyncSender<Made>) -> Result<()> {
 }
 
 /// The rows of one sample at one operating point.
-#[allow(clippy::too_many_arguments)]
 fn coded(
-    shared: &Shared<'_>,
     set: &Set,
     id: &str,
     sample: u64,
@@ -381,9 +381,7 @@ fn coded(
     let packet = wire.carry(&encoded, set.first + sample, opened)?;
     let mut rows = perceiver.rows(&packet, &encoded.body);
     for row in &mut rows {
-        row.resize = point.resize.to_string();
         row.resize_ms = encoder.resized_in().map(|took| took.as_secs_f64() * 1e3);
-        finish(shared, row);
     }
     Ok(rows)
 }
@@ -393,6 +391,7 @@ fn finish(shared: &Shared<'_>, row: &mut Row) {
     row.workers = u32::try_from(shared.workers).ok();
     // Packets of a link in memory arrive at once.
     row.link_ms = None;
+    row.captured_unix_us = None;
     row.received_unix_us = None;
     row.energy_reason = Some("a sweep meters no energy".to_owned());
 }
