@@ -17,6 +17,8 @@ const BUILT_IN: &str = include_str!("../../zoo.toml");
 
 /// Small files compiled into the program, by the name that `embedded` sources use.
 const EMBEDDED: &[(&str, &[u8])] = &[
+    ("beans-lite0/graph.onnx", include_bytes!("../../zoo/beans-lite0/graph.onnx")),
+    ("chest-xray-lite0/graph.onnx", include_bytes!("../../zoo/chest-xray-lite0/graph.onnx")),
     ("classes/camvid-11.txt", include_bytes!("../../zoo/classes/camvid-11.txt")),
     ("classes/camvid11-from-cityscapes.csv", include_bytes!("../../zoo/classes/camvid11-from-cityscapes.csv")),
     ("classes/mosaic-32.txt", include_bytes!("../../zoo/classes/mosaic-32.txt")),
