@@ -87,14 +87,15 @@ def scaled(channels, width):
     return eights + 8 if eights < 0.9 * channels * width else eights
 
 
-def build(variant, head=None):
+def build(variant, name=None, head=None):
     """The graph of `variant`.
 
-    `head` replaces the ImageNet classifier: a matrix [classes, features] and a vector
-    [classes], float32, which the graph then holds itself.
+    `head`, a matrix [classes, features] and a vector [classes] of float32, replaces what
+    follows the stages, and the graph holds it: one linear layer on the means over the map that
+    leaves each stage, one after the other.
     """
     width, depth, side = VARIANTS[variant]
-    g = Graph(side)
+    g, ends = Graph(side), []
     x = g.convolution("in", "_conv_stem", 3, STEM, 3, 2)
     x = g.relu6(g.normalisation(x, "_bn0", STEM))
     channels, index = STEM, 0
@@ -107,19 +108,22 @@ def build(variant, head=None):
             stride = first_stride if repeat == 0 else 1
             x = g.block(x, f"_blocks.{index}", kernel, stride, expansion, channels, channels_out)
             channels, index = channels_out, index + 1
-    x = g.convolution(x, "_conv_head", channels, HEAD, 1)
-    x = g.relu6(g.normalisation(x, "_bn1", HEAD))
-    x = g.node("Flatten", [g.node("GlobalAveragePool", [x], "pool")], "features")
+        ends.append(x)
     constants = [helper.make_tensor(n, TensorProto.FLOAT, [], [v]) for n, v in [("zero", 0.0), ("six", 6.0)]]
     if head is None:
+        x = g.convolution(x, "_conv_head", channels, HEAD, 1)
+        x = g.relu6(g.normalisation(x, "_bn1", HEAD))
+        x = g.node("Flatten", [g.node("GlobalAveragePool", [x], "pool")], "features")
         classes, fc = CLASSES, [g.weight("_fc.weight", CLASSES, HEAD), g.weight("_fc.bias", CLASSES)]
     else:
+        pools = [g.node("GlobalAveragePool", [end], f"{end}.pool") for end in ends]
+        x = g.node("Flatten", [g.node("Concat", pools, "pools", axis=1)], "features")
         classes, fc = len(head[1]), ["head.weight", "head.bias"]
-        constants += [numpy_helper.from_array(array, name) for array, name in zip(head, fc)]
+        constants += [numpy_helper.from_array(array, key) for array, key in zip(head, fc)]
     g.node("Gemm", [x, *fc], "logits", transB=1)
     graph = helper.make_graph(
         g.nodes,
-        f"efficientnet-{variant}",
+        name or f"efficientnet-{variant}",
         [helper.make_tensor_value_info("in", TensorProto.FLOAT, ["N", 3, side, side])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
         constants,
