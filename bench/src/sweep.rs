@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 use wire::Wire;
 
 /// Rows made ahead of the log, in packets.
@@ -155,10 +156,11 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     };
     let worked = thread::scope(|scope| {
         let progress = &progress;
+        let mut said = Instant::now();
         let logging = scope.spawn(move || {
             log.run(
                 &makes,
-                |rows| progress.set_position(rows),
+                |rows| told(progress, rows, &mut said),
                 |path, rows| {
                     log::info!("sealed {rows} rows into {}", path.display());
                 },
@@ -181,6 +183,17 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     progress.finish_and_clear();
     worked?;
     Ok(Outcome { places, before, rows: options.out.join("rows") })
+}
+
+/// Moves the bar or, where there is no terminal to draw it on, says every minute
+/// how far the sweep is.
+fn told(progress: &ProgressBar, rows: u64, said: &mut Instant) {
+    progress.set_position(rows);
+    if progress.is_hidden() && said.elapsed() >= Duration::from_secs(60) {
+        *said = Instant::now();
+        let left = progress.eta().as_secs().div_ceil(60);
+        eprintln!("{rows} of {} points of samples, about {left} min to go", progress.length().unwrap_or_default());
+    }
 }
 
 /// Passes a stage's panic on: it is a bug, and hiding it would hide a loss.

@@ -73,7 +73,7 @@ fn file(name: &str, image: Image, quality: f32) -> Vec<u8> {
     let registry = afferent_codec_conventional::registry();
     let png = name.ends_with("png");
     let codec = registry.get(if png { "png" } else { "jpeg" }).unwrap();
-    let settings = Settings { preset: None, knob: (!png).then_some(quality) };
+    let settings = Settings { knob: (!png).then_some(quality), ..Settings::default() };
     let mut container = Vec::new();
     SampleEncoder::new(codec.as_ref(), &settings).unwrap().encode(&Sample::Image(image), &mut container).unwrap();
     Container::parse(&container).unwrap().chunks[0].bytes.to_vec()
