@@ -1,7 +1,6 @@
 //! `afferent serve`: receive from devices, store, decode, perceive, measure.
 
 use afferent_media::{Error, Result};
-use afferent_models::Store;
 use afferent_runtime::backend::{Backend, Require};
 use afferent_runtime::model::Loaded;
 use afferent_runtime::{Events, Options, Stop};
@@ -25,6 +24,9 @@ pub(crate) struct Args {
     /// Model of the zoo that perceives images, or `none`; may be given more than once
     #[arg(long, default_value = "efficientnet-lite0")]
     model: Vec<String>,
+    /// Zoo file of your own, with models beside the built-in ones
+    #[arg(long)]
+    zoo: Option<PathBuf>,
     /// Backend and provider that must run the models, for example `ort/cuda` or `tract/cpu`; by
     /// default ONNX Runtime where it can be had, else tract
     #[arg(long)]
@@ -46,7 +48,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let models: Vec<Loaded> = if names.is_empty() {
         Vec::new()
     } else {
-        let store = Store::from_env()?;
+        let store = crate::models::store(args.zoo.as_deref())?;
         let backend = Backend::open(&store, args.require)?;
         names.into_iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?
     };

@@ -119,7 +119,10 @@ struct Set {
 pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     let plan = Plan::open(&options.plan)?;
     let points = plan.points(registry)?;
-    let store = Store::from_env()?;
+    let mut store = Store::from_env()?;
+    if let Some(zoo) = &plan.zoo {
+        store = store.with_zoo(Path::new(zoo))?;
+    }
     let (sets, names, resolved) = open_data(&plan, &points, registry, &store, &options.out)?;
     let epoch = claim(&options.out, &resolved)?;
 
@@ -265,7 +268,7 @@ fn open_data(
             models: digests,
         });
         let sha256 = Some(set.sha256.to_string());
-        let references = References::new(vec![DataSet { name: set.name, sha256, manifest: set.manifest }])?;
+        let references = References::new(vec![DataSet { name: Some(set.name), sha256, manifest: set.manifest }])?;
         let places = samples.len() as u64 * (points.len() as u64 + 1);
         sets.push(Set { references: Arc::new(references), samples, models, metrics: Metrics { structure }, first });
         first += places;

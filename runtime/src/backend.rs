@@ -65,6 +65,15 @@ pub enum Backend {
     Ort(Runtime, Provider),
 }
 
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tract => f.write_str("tract"),
+            Self::Ort(runtime, provider) => write!(f, "ONNX Runtime {} ({provider})", runtime.version()),
+        }
+    }
+}
+
 impl Backend {
     /// The backend that is required or, where none is, ONNX Runtime on the
     /// processor if its library is named in `AFFERENT_ONNXRUNTIME` or can be had

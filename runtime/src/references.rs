@@ -91,8 +91,8 @@ type Place = (usize, usize);
 /// One data set that samples may come from.
 #[derive(Debug, Clone)]
 pub struct DataSet {
-    /// Name, as rows carry it.
-    pub name: String,
+    /// Name, as rows carry it; a server's references have none.
+    pub name: Option<String>,
     /// Digest of what it holds, where it was taken.
     pub sha256: Option<String>,
     /// Its samples.
@@ -116,8 +116,7 @@ impl References {
         let extensions = [open::extensions(Modality::Image), open::extensions(Modality::Audio)].concat();
         let set = |path: &PathBuf| {
             let manifest = Manifest::open(path, &extensions)?;
-            let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-            Ok(DataSet { name, sha256: None, manifest })
+            Ok(DataSet { name: None, sha256: None, manifest })
         };
         Self::new(paths.iter().map(set).collect::<Result<_>>()?)
     }
@@ -133,7 +132,12 @@ impl References {
                 if let Some((other, _)) = places.insert(entry.id.clone(), (number, index)) {
                     return Err(Error::new(
                         Code::Config,
-                        format!("sample id `{}` is in {} and {}", entry.id, sets[other].name, set.name),
+                        format!(
+                            "sample id `{}` is in {} and {}",
+                            entry.id,
+                            sets[other].manifest.root().display(),
+                            set.manifest.root().display()
+                        ),
                         "give every sample an id of its own",
                     ));
                 }
@@ -153,7 +157,7 @@ impl References {
         let Some(&(number, index)) = self.places.get(sample_id) else { return };
         let set = &self.sets[number];
         let entry = &set.manifest.entries()[index];
-        row.data_set = Some(set.name.clone());
+        row.data_set.clone_from(&set.name);
         row.data_sha256.clone_from(&set.sha256);
         row.split.clone_from(&entry.split);
         row.group.clone_from(&entry.group);

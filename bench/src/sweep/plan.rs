@@ -1,6 +1,7 @@
 //! What a sweep is asked to measure: data × codecs × presets × knobs × sizes × models.
 //!
 //! ```toml
+//! zoo = "my-models.toml"                 # models of one's own, beside the built-in ones
 //! models = ["efficientnet-lite0"]        # of every data set that names none
 //! metrics = ["psnr", "ssim", "ms-ssim"]  # the default; distortion against the pristine sample
 //!
@@ -87,6 +88,8 @@ fn as_they_are() -> Vec<Resize> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// Zoo file of the user's, with models beside the built-in ones.
+    pub zoo: Option<String>,
     /// Models of every data set that names none.
     #[serde(default)]
     pub models: Vec<String>,
@@ -151,8 +154,10 @@ impl Plan {
         if plan.data.is_empty() || plan.codec.is_empty() {
             return Err(wrong("a plan needs at least one [[data]] and one [[codec]]".to_owned()));
         }
+        let place = |path: &str| -> Result<String> { Ok(folder.join(expand(path)?).to_string_lossy().into_owned()) };
+        plan.zoo = plan.zoo.as_deref().map(place).transpose()?;
         for data in &mut plan.data {
-            data.path = folder.join(expand(&data.path)?).to_string_lossy().into_owned();
+            data.path = place(&data.path)?;
             if data.limit == Some(0) {
                 return Err(wrong(format!("`limit` of {} is 0", data.path)));
             }
