@@ -55,6 +55,10 @@ impl Codec for Png {
         &self.0
     }
 
+    fn settings_note(&self, preset: &str) -> String {
+        format!("deflate={preset} chroma=444 matrix=identity range=full")
+    }
+
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
         let compression = match settings.resolve(&self.0)?.0 {
             "balanced" => Compression::Balanced,

@@ -179,6 +179,15 @@ pub trait Codec: Send + Sync {
     /// What it is.
     fn descriptor(&self) -> &Descriptor;
 
+    /// What a preset (one of the descriptor's) settles beside the knob, for whoever
+    /// compares codecs: `key=value` words of the encoder's effort, chroma
+    /// subsampling, colour matrix and range, for example
+    /// `speed=6 chroma=420 matrix=bt601 range=full`. Empty where there is nothing to say.
+    fn settings_note(&self, preset: &str) -> String {
+        let _ = preset;
+        String::new()
+    }
+
     /// An image encoder at these settings.
     ///
     /// # Errors
