@@ -26,7 +26,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
+    let registry = crate::codecs::registry();
     let codec = registry.get(&args.codec)?;
     let settings = Settings { preset: args.preset, knob: args.knob };
     let mut encoder = SampleEncoder::new(codec.as_ref(), &settings)?;

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
+    let registry = crate::codecs::registry();
     let model = match args.model.as_str() {
         "none" => None,
         name => Some(Loaded::open(&Store::from_env()?, name)?),
