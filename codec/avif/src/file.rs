@@ -108,7 +108,8 @@ mod tests {
 
     /// A file of `width` by `height` pixels, as its headers say, with an empty frame.
     fn file(width: u64, height: u64) -> Vec<u8> {
-        let sequence = 0b000_1_1_00000_1111_1111_u64 << 46 | (width - 1) << 30 | (height - 1) << 14;
+        // Profile 0, one still picture, reduced header, level 0, sides of 16 bits each.
+        let sequence = 0b00_0110_0000_1111_1111_u64 << 46 | (width - 1) << 30 | (height - 1) << 14;
         let mut coded = vec![0x12, 0, 0x0a, 8];
         coded.extend(sequence.to_be_bytes());
         coded.extend([0x32, 3, 1, 2, 3]);
