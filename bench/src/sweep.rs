@@ -27,7 +27,7 @@ use afferent_measure::row::Row;
 use afferent_media::{Bytes, Code, Error, Modality, RateParts, Result};
 use afferent_models::Store;
 use afferent_runtime::backend::{Backend, Require};
-use afferent_runtime::model::Loaded;
+use afferent_runtime::model::{Loaded, LoadedSimilarity};
 use afferent_runtime::perceive::{Metrics, Perceiver};
 use afferent_runtime::references::{DataSet, References};
 use afferent_runtime::rows::{Made, RowLog};
@@ -106,7 +106,9 @@ struct Set {
     /// The ids of its samples, in the order of their places.
     samples: Vec<String>,
     models: Vec<usize>,
-    metrics: Metrics,
+    structure: bool,
+    /// Whether ST-LPIPS is measured.
+    st_lpips: bool,
     /// The first of its places.
     first: u64,
 }
@@ -126,12 +128,13 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     let (sets, names, resolved) = open_data(&plan, &points, registry, &store, &options.out)?;
     let epoch = claim(&options.out, &resolved)?;
 
-    let models: Vec<Loaded> = if names.is_empty() {
-        Vec::new()
-    } else {
-        let backend = Backend::open(&store, options.require)?;
-        names.iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?
+    let st_lpips = sets.iter().any(|set| set.st_lpips);
+    let backend = match names.is_empty() && !st_lpips {
+        true => Backend::Tract,
+        false => Backend::open(&store, options.require)?,
     };
+    let models: Vec<Loaded> = names.iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?;
+    let similarity = st_lpips.then(|| LoadedSimilarity::open(&store, &backend, "st-lpips-alex")).transpose()?;
     let log = RowLog::open(&options.out.join("row-log"), &options.out.join("rows"), SEAL_ROWS, Connections::default())?;
     let done = log.done();
     let before = done.count();
@@ -152,6 +155,7 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
         points: &points,
         registry,
         models: &models,
+        similarity: similarity.as_ref(),
         done: &done,
         epoch,
         workers: options.workers.max(1),
@@ -258,6 +262,7 @@ fn open_data(
         }
         let samples = spread(set.manifest.entries().iter().map(|entry| entry.id.clone()).collect(), data.limit);
         let metrics = data.metrics.clone().unwrap_or_else(|| plan.metrics.clone());
+        let st_lpips = metrics.contains(&Metric::StLpips);
         let structure = metrics.iter().any(|metric| matches!(metric, Metric::Ssim | Metric::MsSsim));
         resolved.data.push(ResolvedData {
             name: set.name.clone(),
@@ -270,7 +275,7 @@ fn open_data(
         let sha256 = Some(set.sha256.to_string());
         let references = References::new(vec![DataSet { name: Some(set.name), sha256, manifest: set.manifest }])?;
         let places = samples.len() as u64 * (points.len() as u64 + 1);
-        sets.push(Set { references: Arc::new(references), samples, models, metrics: Metrics { structure }, first });
+        sets.push(Set { references: Arc::new(references), samples, models, structure, st_lpips, first });
         first += places;
     }
     Ok((sets, names, resolved))
@@ -318,6 +323,7 @@ struct Shared<'a> {
     points: &'a [Point],
     registry: &'a Registry,
     models: &'a [Loaded],
+    similarity: Option<&'a LoadedSimilarity>,
     /// Places whose rows were there before this run.
     done: &'a RangeSet,
     epoch: u64,
@@ -346,7 +352,13 @@ fn work(shared: &Shared<'_>, made: &SyncSender<Made>) -> Result<()> {
         }
         let models = set.models.iter().map(|&index| shared.models[index].handle()).collect::<Result<_>>()?;
         let mut perceiver = Perceiver::new(shared.registry.clone(), Some(Arc::clone(&set.references)), models)?
-            .with_metrics(set.metrics);
+            .with_metrics(Metrics {
+                structure: set.structure,
+                similarities: match shared.similarity {
+                    Some(loaded) if set.st_lpips => vec![loaded.handle()?],
+                    _ => Vec::new(),
+                },
+            });
         loop {
             let sample = next.fetch_add(1, Ordering::Relaxed);
             let Some(id) = usize::try_from(sample).ok().and_then(|index| set.samples.get(index)) else { break };

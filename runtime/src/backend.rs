@@ -6,7 +6,7 @@
 use afferent_media::{Code, Error, Network, Result};
 use afferent_models::Store;
 use afferent_models_ort::{Options, OrtNetwork, Provider, Runtime};
-use afferent_models_tract::TractNetwork;
+use afferent_models_tract::{SizedNetwork, TractNetwork};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -93,6 +93,17 @@ impl Backend {
         }
     }
 
+    /// Loads a network whose inputs may be of any size, each time of another.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn load_sized(&self, path: &Path) -> Result<Engine> {
+        match self {
+            Self::Tract => SizedNetwork::load(path).map(Engine::Sized),
+            Self::Ort(..) => self.load(path),
+        }
+    }
+
     /// Loads the network of an ONNX file.
     ///
     /// # Errors
@@ -120,6 +131,8 @@ fn library(store: &Store) -> Result<PathBuf> {
 pub enum Engine {
     /// Run by tract.
     Tract(TractNetwork),
+    /// Run by tract, for images of any size.
+    Sized(SizedNetwork),
     /// Run by ONNX Runtime.
     Ort(Box<OrtNetwork>),
 }
@@ -130,6 +143,7 @@ impl Engine {
     pub fn inputs(&self) -> &[(String, Vec<Option<usize>>)] {
         match self {
             Self::Tract(network) => network.inputs(),
+            Self::Sized(network) => network.inputs(),
             Self::Ort(network) => network.inputs(),
         }
     }
@@ -142,6 +156,7 @@ impl Engine {
         match self {
             // Clones share their weights.
             Self::Tract(network) => Ok(Box::new(network.clone())),
+            Self::Sized(network) => Ok(Box::new(network.clone())),
             Self::Ort(network) => Ok(Box::new(network.another()?)),
         }
     }

@@ -4,7 +4,7 @@
 use crate::references::{Pristine, References, hex};
 use crate::store::StoredPacket;
 use afferent_codec::{Container, Geometry, Limits, Registry, SampleDecoder, gap};
-use afferent_measure::metrics;
+use afferent_measure::metrics::{self, deep::DeepSimilarity};
 use afferent_measure::row::Row;
 use afferent_measure::task::{Prediction, ReferenceKind, Task};
 use afferent_media::preprocess::Preprocess;
@@ -64,16 +64,41 @@ struct Expected {
     truth: Option<Prediction>,
 }
 
+/// A learnt distance between images, ready to run on one thread.
+pub struct Similarity {
+    /// Which one.
+    pub metric: DeepSimilarity,
+    /// SHA-256 of its network's weights as they were loaded.
+    pub sha256: String,
+    /// The network.
+    pub network: Box<dyn Network>,
+}
+
+impl Similarity {
+    fn measure(&mut self, pristine: &Image, decoded: &Image, row: &mut Row) -> Result<()> {
+        let distance = self.metric.distance(self.network.as_mut(), pristine.view(), decoded.view())?;
+        let column = if self.metric == DeepSimilarity::ST_LPIPS_ALEX { &mut row.st_lpips } else { &mut row.lpips };
+        *column = Some(distance);
+        let id = format!("{}@{}", self.metric.id, self.sha256.get(..16).unwrap_or_default());
+        row.similarity_ids = Some(match row.similarity_ids.take() {
+            Some(others) => format!("{others} {id}"),
+            None => id,
+        });
+        Ok(())
+    }
+}
+
 /// Which distortion of images is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metrics {
     /// SSIM and MS-SSIM, beside the squared errors, which always are.
     pub structure: bool,
+    /// Learnt distances.
+    pub similarities: Vec<Similarity>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { structure: true }
+        Self { structure: true, similarities: Vec::new() }
     }
 }
 
@@ -266,6 +291,9 @@ impl Perceiver {
             (Sample::Image(decoded), Some(Sample::Image(pristine))) => {
                 let compare = if self.metrics.structure { metrics::image::compare } else { metrics::image::errors };
                 row.set_image_quality(&compare(pristine.view(), decoded.view())?);
+                for similarity in &mut self.metrics.similarities {
+                    similarity.measure(pristine, decoded, row)?;
+                }
             }
             (Sample::Audio(decoded), Some(Sample::Audio(pristine))) => {
                 row.set_audio_quality(&metrics::audio::compare(pristine.view(), decoded.view())?);

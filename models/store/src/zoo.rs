@@ -30,6 +30,7 @@ const EMBEDDED: &[(&str, &[u8])] = &[
     ("labels/chest-xray-2.txt", include_bytes!("../../zoo/labels/chest-xray-2.txt")),
     ("labels/coco-80.txt", include_bytes!("../../zoo/labels/coco-80.txt")),
     ("labels/imagenet-1k.txt", include_bytes!("../../zoo/labels/imagenet-1k.txt")),
+    ("st-lpips-alex/graph.onnx", include_bytes!("../../zoo/st-lpips-alex/graph.onnx")),
 ];
 
 /// Where bytes come from.
@@ -117,6 +118,8 @@ pub enum Task {
     ImageSegmentation,
     /// Boxes around things, each with a class and a score.
     ObjectDetection,
+    /// How far a distorted image (`dist`) is from its reference (`ref`): one number.
+    ImageSimilarity,
 }
 
 impl std::fmt::Display for Task {
@@ -125,6 +128,7 @@ impl std::fmt::Display for Task {
             Self::ImageClassification => "image-classification",
             Self::ImageSegmentation => "image-segmentation",
             Self::ObjectDetection => "object-detection",
+            Self::ImageSimilarity => "image-similarity",
         })
     }
 }
