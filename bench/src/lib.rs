@@ -4,6 +4,7 @@
 //! - [`agent`]: what the agent costs beside the codec it runs;
 //! - [`summary`]: from rows to one object per operating point;
 //! - [`table`]: those objects as tables for a terminal;
+//! - [`chart`]: charts as SVG, for files and pages;
 //! - [`plot`]: rate against agreement, as one SVG file;
 //! - [`bundled`]: the media that the demo replays;
 //! - [`folder`]: folders made anew for each run;
@@ -11,6 +12,7 @@
 
 pub mod agent;
 pub mod bundled;
+pub mod chart;
 pub mod demo;
 pub mod folder;
 pub mod plot;
