@@ -1,7 +1,7 @@
 //! From rows to one object per operating point: `summary.json`.
 
-use afferent_measure::Row;
 use afferent_measure::metrics::image::psnr_db;
+use afferent_measure::row::{self, Row};
 use afferent_measure::stats::{Mean, Proportion, Rate, Sorted};
 use afferent_media::{Bits, Bytes, Code, Error, Modality, RateParts, Result};
 use serde::{Deserialize, Serialize};
@@ -203,11 +203,12 @@ pub fn summarise(rows: impl IntoIterator<Item = Result<Row>>) -> Result<Vec<Oper
         }
         // A packet whose stream was never named, or of a codec that this build
         // does not have, belongs to no operating point.
-        let Some(kind) = row.kind() else {
+        let Some(point) = row.operating_point() else {
             log::warn!("{} {}/{} is of no known codec: {:?}", row.device, row.stream, row.sequence, row.error);
             continue;
         };
-        points.entry(Key::of(kind, &row)).or_default().add(&row);
+        let key = Key { point, model: row.model.clone(), provider: row.provider.clone() };
+        points.entry(key).or_default().add(&row);
     }
     Ok(points.into_iter().map(|(key, point)| point.finish(key, methodology.unwrap_or_default())).collect())
 }
@@ -231,59 +232,13 @@ pub fn write(path: &Path, points: &[OperatingPoint]) -> Result<()> {
     std::fs::write(path, to_json(points)?).map_err(|e| Error::io(format!("writing {}", path.display()), e))
 }
 
-/// What makes two rows of one operating point, in the order of the summary.
+/// What one object of the summary is of, in its order: how samples were coded,
+/// and what saw them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    modality: Modality,
-    codec: String,
-    preset: String,
-    knob: Option<Knob>,
-    resize: String,
+    point: row::OperatingPoint,
     model: Option<String>,
     provider: Option<String>,
-    codec_version: u32,
-    codec_implementation: String,
-    codec_simd: String,
-    knob_name: Option<String>,
-}
-
-impl Key {
-    fn of(modality: Modality, row: &Row) -> Self {
-        Self {
-            modality,
-            codec: row.codec.clone(),
-            preset: row.preset.clone(),
-            knob: row.knob.map(Knob),
-            resize: row.resize.clone(),
-            model: row.model.clone(),
-            provider: row.provider.clone(),
-            codec_version: row.codec_version,
-            codec_implementation: row.codec_implementation.clone(),
-            codec_simd: row.codec_simd.clone(),
-            knob_name: row.knob_name.clone(),
-        }
-    }
-}
-
-/// A knob's value in the total order of floats.
-#[derive(Debug, Clone, Copy)]
-struct Knob(f64);
-
-impl PartialEq for Knob {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Knob {}
-impl PartialOrd for Knob {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Knob {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
 }
 
 /// Hits out of tries.
@@ -408,7 +363,8 @@ impl Point {
     }
 
     fn finish(self, key: Key, methodology_version: u32) -> OperatingPoint {
-        let image = key.modality == Modality::Image;
+        let Key { point, model, provider } = key;
+        let image = point.modality == Modality::Image;
         let bpp = |rate: Option<f64>| rate.filter(|_| image);
         let kbps = |rate: Option<f64>| rate.filter(|_| !image).map(|bits_per_second| bits_per_second / 1000.0);
         let agreement = Proportion::wilson(self.agreement.count, self.agreement.n);
@@ -424,17 +380,17 @@ impl Point {
         let snr = 10.0 * (self.signal_energy / self.error_energy).log10();
         OperatingPoint {
             methodology_version,
-            modality: key.modality.to_string(),
-            codec: key.codec,
-            codec_version: key.codec_version,
-            codec_implementation: key.codec_implementation,
-            codec_simd: key.codec_simd,
-            preset: key.preset,
-            knob_name: key.knob_name,
-            knob: key.knob.map(|knob| knob.0),
-            resize: key.resize,
-            model: key.model,
-            provider: key.provider,
+            modality: point.modality.to_string(),
+            codec: point.codec,
+            codec_version: point.codec_version,
+            codec_implementation: point.codec_implementation,
+            codec_simd: point.codec_simd,
+            preset: point.preset,
+            knob_name: point.knob_name,
+            knob: point.knob.map(|knob| knob.0),
+            resize: point.resize,
+            model,
+            provider,
             n: self.n,
             failures: self.failures,
             first_failure: self.first_failure,

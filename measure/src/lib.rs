@@ -45,6 +45,6 @@ pub mod task;
 
 pub use metrics::audio::AudioQuality;
 pub use metrics::image::ImageQuality;
-pub use row::{Row, RowKey};
+pub use row::{OperatingPoint, Row, RowKey};
 pub use store::{RowWriter, Rows, read_rows, write_rows};
 pub use task::{Classification, Prediction, ReferenceKind, Score, Task};

@@ -8,11 +8,17 @@ use afferent_media::{
     AudioView, Bits, BitsPerPixel, BitsPerSample, Bytes, Code, Error, KilobitsPerSecond, Modality, Pixels, RateParts,
     Result, Samples,
 };
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 /// Version of how rows are made. It grows when a column's meaning, a metric or
 /// a rule of counting changes, so that rows of two methods are never mixed
 /// unseen.
-pub const METHODOLOGY_VERSION: u32 = 1;
+///
+/// 1: the rates, PSNR, SSIM, top-1 and top-5. 2: the data set and its groups,
+/// masks and boxes, luma and perceptual figures; resizing has its times and the
+/// rate stays per pixel of the source before it.
+pub const METHODOLOGY_VERSION: u32 = 2;
 
 columns! {
     /// Everything known of one sample at one operating point under one model.
@@ -20,8 +26,8 @@ columns! {
     /// Rows are flat, so that any tool that reads Parquet can ask them. A column
     /// that does not apply, or that nobody measured, is `None`: never a zero
     /// that could be taken for a measurement. Set-level figures are queries over
-    /// the sufficient statistics (`sse` and `values`, energies, counts of
-    /// `agrees`), never means of derived figures alone.
+    /// the sufficient statistics (`sse` and `values`, energies, counts of `agrees`,
+    /// `agreement_stats`), never means of derived figures alone.
     pub struct Row {
         /// Version of how this row was made: [`METHODOLOGY_VERSION`].
         pub methodology_version: u32,
@@ -40,6 +46,15 @@ columns! {
         pub pass: u32,
         /// Opaque sample id of the manifest, where the sample came from one.
         pub sample_id: Option<String>,
+        /// Name of the data set that the sample is of.
+        pub data_set: Option<String>,
+        /// SHA-256 of the data set's manifest, in hexadecimal.
+        pub data_sha256: Option<String>,
+        /// Part of the data set: `test`, `validation` or what the manifest calls it.
+        pub split: Option<String>,
+        /// What samples depend on each other by: speaker, patient or film. Intervals
+        /// over dependent samples draw whole groups.
+        pub group: Option<String>,
         /// Delivery class: `live` or `backfill`.
         pub class: String,
         /// `image` or `audio`.
@@ -49,6 +64,14 @@ columns! {
         pub source_width: Option<u32>,
         /// Height of the source image in pixels, before padding or resizing.
         pub source_height: Option<u32>,
+        /// Format of the source's file: `jpeg`, `png`, `webp`, `wav`.
+        pub source_format: Option<String>,
+        /// Quality on the scale of the Independent JPEG Group, 1 to 100, that the
+        /// source's own quantisation tables state, where it is a JPEG: what was
+        /// lost before anything was measured.
+        pub source_quality: Option<f64>,
+        /// Size of the source's file, in bytes.
+        pub source_bytes: Option<u64>,
         /// Sampling rate of the source sound in Hz.
         pub source_rate_hz: Option<u32>,
         /// Channels of the source sound.
@@ -74,17 +97,30 @@ columns! {
         pub knob: Option<f64>,
         /// What was done to the sample's size before encoding; `none` for nothing.
         pub resize: String,
+        /// Width in pixels that the codec saw, after resizing.
+        pub coded_width: Option<u32>,
+        /// Height in pixels that the codec saw, after resizing.
+        pub coded_height: Option<u32>,
+        /// What the codec's library was told besides the knob: effort, chroma,
+        /// matrix, range, as `key=value` separated by spaces.
+        pub codec_settings: Option<String>,
 
         /// Name of the model in the zoo; none where no model ran.
         pub model: Option<String>,
         /// SHA-256 of the model's weights, in hexadecimal.
         pub model_sha256: Option<String>,
+        /// Id of the model's task, for example `classification`.
+        pub task: Option<String>,
         /// Digest of the preprocessing description.
         pub preprocess_digest: Option<String>,
+        /// Digest of how the model's output becomes a prediction and a score.
+        pub postprocess_digest: Option<String>,
         /// What really ran the model, for example `tract/cpu`.
         pub provider: Option<String>,
         /// Threads that the backend was given.
         pub threads: Option<u32>,
+        /// Samples that were being processed at once while times were taken.
+        pub workers: Option<u32>,
 
         /// SHA-256 of the pristine sample's values (packed pixels, or planes of
         /// little-endian floats), in hexadecimal, where the pristine is known.
@@ -115,10 +151,14 @@ columns! {
         pub captured_unix_us: Option<i64>,
         /// When the packet was accepted by the server, in microseconds since 1970, by the server's clock.
         pub received_unix_us: Option<i64>,
+        /// Time to scale the sample down before encoding, in milliseconds, on the device.
+        pub resize_ms: Option<f64>,
         /// Time to encode, in milliseconds, on the device.
         pub encode_ms: Option<f64>,
         /// Time to decode, in milliseconds, on the server.
         pub decode_ms: Option<f64>,
+        /// Time to scale the decoded sample up again, in milliseconds, on the server.
+        pub restore_ms: Option<f64>,
         /// Time of preprocessing and inference, in milliseconds, warm-up excluded.
         pub infer_ms: Option<f64>,
         /// Time from handing the packet to the link until its arrival, in
@@ -143,6 +183,8 @@ columns! {
         pub prediction_score: Option<f64>,
         /// The five best classes as `index:probability`, best first, separated by spaces.
         pub top5: Option<String>,
+        /// Probability of class 1 where a task has two classes, 0 to 1, at full precision.
+        pub positive_score: Option<f64>,
         /// What `agrees` compares with: `pristine` (the same model's prediction
         /// on the sample before coding), `label` (ground truth) or `none`.
         pub reference_kind: String,
@@ -154,6 +196,18 @@ columns! {
         pub label_index: Option<u32>,
         /// Whether the prediction's first class is the ground truth.
         pub correct: Option<bool>,
+        /// Masks and boxes: the sufficient statistics of the prediction against the
+        /// pristine one. Masks: `reference:prediction:pixels` separated by spaces;
+        /// boxes: `class:references:score/hits,…` with hits in hexadecimal, bit `i`
+        /// for a threshold of `0.5 + 0.05 i`.
+        pub agreement_stats: Option<String>,
+        /// The same against the ground truth.
+        pub label_stats: Option<String>,
+        /// How well this one sample did, 0 to 1: top-1 hit, share of pixels, or F1 of
+        /// its boxes at an overlap of 0.5; against the ground truth where there is
+        /// one, else against the pristine prediction. For finding the worst samples:
+        /// its mean is no figure of the set.
+        pub sample_score: Option<f64>,
 
         /// Sum of squared errors over 8-bit RGB values. Exact.
         pub sse: Option<u64>,
@@ -164,6 +218,19 @@ columns! {
         pub psnr_db: Option<f64>,
         /// Structural similarity, mean over R, G and B.
         pub ssim: Option<f64>,
+        /// Sum of squared errors over luma, on the scale 0 to 255, one value per pixel.
+        pub sse_y: Option<f64>,
+        /// Peak signal-to-noise ratio of luma, in dB. None where `sse_y` is 0.
+        pub psnr_y_db: Option<f64>,
+        /// Multi-scale structural similarity.
+        pub ms_ssim: Option<f64>,
+        /// Shift-tolerant learned perceptual distance, ST-LPIPS; 0 for equal images.
+        pub st_lpips: Option<f64>,
+        /// Learned perceptual distance, LPIPS; 0 for equal images.
+        pub lpips: Option<f64>,
+        /// What measured similarity: versioned ids, and digests of the networks,
+        /// separated by spaces.
+        pub similarity_ids: Option<String>,
         /// Sum of squares of the pristine sound, all channels.
         pub signal_energy: Option<f64>,
         /// Sum of squares of the decoded minus the pristine sound, all channels.
@@ -177,6 +244,56 @@ columns! {
         /// that could not be decoded is still a row.
         pub error: Option<String>,
     }
+}
+
+/// A knob's value, in the total order of floats.
+#[derive(Debug, Clone, Copy)]
+pub struct Knob(pub f64);
+
+impl PartialEq for Knob {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Knob {}
+impl PartialOrd for Knob {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Knob {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+impl Hash for Knob {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+/// How a sample was coded: rows of one operating point may be pooled, in order
+/// of modality (images first), codec, preset, knob and resizing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperatingPoint {
+    /// What kind of signal.
+    pub modality: Modality,
+    /// Codec id.
+    pub codec: String,
+    /// Preset of the codec.
+    pub preset: String,
+    /// Where the knob stood; none for a codec without one.
+    pub knob: Option<Knob>,
+    /// What was done to the sample's size before encoding.
+    pub resize: String,
+    /// Version of the codec's bitstream.
+    pub codec_version: u32,
+    /// Library and its version.
+    pub codec_implementation: String,
+    /// Whether that library ran its vector code.
+    pub codec_simd: String,
+    /// Name of the knob.
+    pub knob_name: Option<String>,
 }
 
 /// What identifies a row: the packet, how it was coded, and the model that saw it.
@@ -220,6 +337,23 @@ impl Row {
             pass: self.pass,
             model: self.model.clone(),
         }
+    }
+
+    /// How the sample was coded; `None` if the modality is no known one, as of a
+    /// packet whose stream was never named.
+    #[must_use]
+    pub fn operating_point(&self) -> Option<OperatingPoint> {
+        Some(OperatingPoint {
+            modality: self.kind()?,
+            codec: self.codec.clone(),
+            preset: self.preset.clone(),
+            knob: self.knob.map(Knob),
+            resize: self.resize.clone(),
+            codec_version: self.codec_version,
+            codec_implementation: self.codec_implementation.clone(),
+            codec_simd: self.codec_simd.clone(),
+            knob_name: self.knob_name.clone(),
+        })
     }
 
     /// The exact parts of the rate.
@@ -273,6 +407,20 @@ impl Row {
         self.ssim = quality.ssim;
     }
 
+    /// Sets the squared error of luma, summed over `pixels`, and its PSNR:
+    /// `10 log10(255² pixels / sse_y)`.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn set_luma_quality(&mut self, sse_y: f64, pixels: Pixels) {
+        self.sse_y = Some(sse_y);
+        self.psnr_y_db = finite(10.0 * (255.0 * 255.0 * pixels.0 as f64 / sse_y).log10());
+    }
+
+    /// Sets the multi-scale structural similarity; `None` where the image is too
+    /// small for it.
+    pub fn set_ms_ssim(&mut self, ms_ssim: Option<f64>) {
+        self.ms_ssim = ms_ssim;
+    }
+
     /// Sets how the decoded sound compares with the pristine one.
     pub fn set_audio_quality(&mut self, quality: &AudioQuality) {
         self.signal_energy = Some(quality.signal_energy);
@@ -280,35 +428,52 @@ impl Row {
         self.si_sdr_db = finite(quality.si_sdr_db);
     }
 
-    /// Sets what the model saw in the decoded sample; `task` names the class.
+    /// Names the task and how it reads the model's output.
+    pub fn set_task(&mut self, task: &dyn Task) {
+        self.task = Some(task.id().to_owned());
+        self.postprocess_digest = Some(task.digest());
+    }
+
+    /// Sets what the model saw in the decoded sample, where that is classes;
+    /// `task` names them. Masks and boxes are kept as what they score.
     pub fn set_prediction(&mut self, prediction: &Prediction, task: &dyn Task) {
-        let Prediction::Classes(classes) = prediction;
+        let Prediction::Classes(classes) = prediction else { return };
         let best = classes.first();
         self.prediction_index = best.map(|class| class.index);
         self.prediction_label = best.and_then(|class| task.label(class.index)).map(str::to_owned);
         self.prediction_score = best.map(|class| class.probability);
         let five = classes.iter().map(|class| format!("{}:{:.6}", class.index, class.probability));
         self.top5 = Some(five.collect::<Vec<_>>().join(" "));
+        // Five are kept of many, so two there are only where a task has two.
+        let positive = classes.iter().find(|class| class.index == 1).filter(|_| classes.len() == 2);
+        self.positive_score = positive.map(|class| class.probability);
     }
 
     /// Sets what the prediction was compared with, and how it did. A `label`
-    /// reference fills `label_index` and `correct` too.
-    pub fn set_score(&mut self, kind: ReferenceKind, reference: &Prediction, score: Score) {
-        let Score::Classes { top1, .. } = score;
-        let index = reference.top1();
-        self.reference_kind = kind.as_str().to_owned();
-        self.reference_index = index;
-        self.agrees = Some(top1);
-        if kind == ReferenceKind::Label {
-            self.set_label(index, top1);
+    /// reference sets what [`set_label`](Self::set_label) does too.
+    pub fn set_score(&mut self, kind: ReferenceKind, reference: &Prediction, score: &Score) {
+        kind.as_str().clone_into(&mut self.reference_kind);
+        self.reference_index = reference.top1();
+        self.agrees = hit(score);
+        match kind {
+            ReferenceKind::Label => self.set_label(reference, score),
+            ReferenceKind::Pristine => {
+                self.agreement_stats = score.statistics();
+                if self.correct.is_none() && self.label_stats.is_none() {
+                    self.sample_score = score.sample();
+                }
+            }
+            ReferenceKind::None => {}
         }
     }
 
-    /// Sets the ground truth and whether the prediction met it, beside whatever
+    /// Sets the ground truth and how the prediction met it, beside whatever
     /// reference `agrees` compares with.
-    pub fn set_label(&mut self, index: Option<u32>, correct: bool) {
-        self.label_index = index;
-        self.correct = Some(correct);
+    pub fn set_label(&mut self, truth: &Prediction, score: &Score) {
+        self.label_index = truth.top1();
+        self.correct = hit(score);
+        self.label_stats = score.statistics();
+        self.sample_score = score.sample();
     }
 
     /// Marks the row failed by `error`.
@@ -424,6 +589,14 @@ impl Row {
     }
 }
 
+/// Whether the first class is right, where classes were compared.
+fn hit(score: &Score) -> Option<bool> {
+    match score {
+        Score::Classes { top1, .. } => Some(*top1),
+        _ => None,
+    }
+}
+
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
@@ -431,8 +604,9 @@ fn finite(value: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Classification;
-    use afferent_media::Tensor;
+    use crate::metrics::image;
+    use crate::task::{Classification, Confusion, DetectedBox, LabelMap, Matches};
+    use afferent_media::{ImageView, PixelFormat, Tensor};
 
     #[test]
     fn a_row_gives_its_rates_per_source_unit() {
@@ -466,26 +640,76 @@ mod tests {
     #[test]
     fn infinite_figures_are_kept_as_their_statistics() {
         let mut row = Row::new();
-        row.set_image_quality(&ImageQuality { sse: 0, values: 12, ssim: Some(1.0) });
+        let grey = ImageView::new(2, 2, 2, PixelFormat::Gray8, &[7; 4]).unwrap();
+        row.set_image_quality(&image::compare(grey, grey).unwrap());
+        row.set_luma_quality(0.0, grey.pixels());
+        row.set_ms_ssim(Some(1.0));
         row.set_audio_quality(&AudioQuality { signal_energy: 1.0, error_energy: 0.0, si_sdr_db: f64::INFINITY });
         assert_eq!((row.sse, row.psnr_db, row.error_energy, row.si_sdr_db), (Some(0), None, Some(0.0), None));
+        assert_eq!((row.sse_y, row.psnr_y_db, row.ms_ssim), (Some(0.0), None, Some(1.0)));
+        row.set_luma_quality(4.0 * 65025.0, Pixels(400));
+        assert_eq!((row.sse_y, row.psnr_y_db), (Some(260_100.0), Some(20.0)));
     }
 
     #[test]
     fn a_prediction_and_its_scores_fill_their_columns() {
         let task = Classification::new(vec!["cat".to_owned(), "dog".to_owned()]);
         let logits = Tensor::new([1, 2], vec![0.0, 3f32.ln()]).unwrap();
-        let prediction = task.predict(&[("out".to_owned(), logits)]).unwrap();
+        let prediction = task.predict(&[("out".to_owned(), logits)], (640, 480)).unwrap();
         let pristine = Prediction::class(1);
         let mut row = Row::new();
         assert_eq!(row.reference_kind, "none");
         row.set_prediction(&prediction, &task);
-        row.set_score(ReferenceKind::Pristine, &pristine, task.score(&prediction, &pristine).unwrap());
-        row.set_label(Some(0), false);
+        row.set_task(&task);
+        row.set_score(ReferenceKind::Pristine, &pristine, &task.score(&prediction, &pristine).unwrap());
+        assert_eq!(row.sample_score, Some(1.0));
+        let truth = Prediction::class(0);
+        row.set_label(&truth, &task.score(&prediction, &truth).unwrap());
         assert_eq!((row.prediction_index, row.prediction_label.as_deref()), (Some(1), Some("dog")));
         assert_eq!(row.top5.as_deref(), Some("1:0.750000 0:0.250000"));
         assert_eq!((row.reference_kind.as_str(), row.reference_index, row.agrees), ("pristine", Some(1), Some(true)));
-        assert_eq!((row.label_index, row.correct), (Some(0), Some(false)));
+        assert_eq!((row.label_index, row.correct, row.sample_score), (Some(0), Some(false), Some(0.0)));
+        assert_eq!(
+            (row.task.as_deref(), row.postprocess_digest.clone()),
+            (Some("classification"), Some(task.digest()))
+        );
+        assert!(row.positive_score.is_some_and(|p| (p - 0.75).abs() < 1e-7 && p.to_string().len() > 8));
+        assert_eq!((row.agreement_stats.as_ref(), row.label_stats.as_ref()), (None, None));
+        row.set_prediction(&pristine, &task);
+        assert_eq!(row.positive_score, None, "one class alone is ground truth, not a model's two");
+    }
+
+    #[test]
+    fn masks_and_boxes_keep_their_statistics() {
+        let mask = |classes: [u8; 4]| LabelMap::new(2, 2, classes.to_vec()).unwrap();
+        let (seen, pristine, truth) = (mask([0, 0, 1, 1]), mask([0, 0, 0, 1]), mask([0, 1, 1, 255]));
+        let against = |reference: &LabelMap| Score::Mask(Confusion::compare(&seen, reference).unwrap());
+        let mut row = Row::new();
+        row.set_label(&Prediction::Mask(truth.clone()), &against(&truth));
+        row.set_score(ReferenceKind::Pristine, &Prediction::Mask(pristine.clone()), &against(&pristine));
+        assert_eq!(row.agreement_stats.as_deref(), Some("0:0:2 0:1:1 1:1:1"));
+        assert_eq!(row.label_stats.as_deref(), Some("0:0:1 1:0:1 1:1:1"));
+        assert_eq!((row.sample_score, row.agrees, row.correct), (Some(2.0 / 3.0), None, None));
+        assert_eq!((row.reference_kind.as_str(), row.reference_index), ("pristine", None));
+
+        let found = DetectedBox { class: 2, score: 0.5, x0: 0.0, y0: 0.0, x1: 4.0, y1: 4.0 };
+        let score = Score::Boxes(Matches::find(&[found], &[found]).unwrap());
+        row.set_label(&Prediction::Boxes(vec![found]), &score);
+        assert_eq!((row.label_stats.as_deref(), row.sample_score), (Some("2:1:0.5/3ff"), Some(1.0)));
+    }
+
+    #[test]
+    fn an_operating_point_is_how_a_sample_was_coded() {
+        let mut row = Row { codec: "jpeg".into(), knob: Some(f64::NAN), sequence: 1, ..Row::new() };
+        assert_eq!(row.operating_point(), None);
+        row.set_image_source(4, 4);
+        let point = row.operating_point().unwrap();
+        row.sequence = 2;
+        assert_eq!(row.operating_point(), Some(point.clone()));
+        row.knob = Some(5.0);
+        assert!(row.operating_point() < Some(point));
+        let points = std::collections::HashSet::from([row.operating_point(), row.operating_point()]);
+        assert_eq!(points.len(), 1);
     }
 
     #[test]
@@ -498,9 +722,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<Row>(&json).unwrap(), row);
         assert_eq!(row.key().sequence, 7);
 
-        row.methodology_version += 1;
-        assert_eq!(Row::from_bytes(&row.to_bytes().unwrap()).unwrap_err().code(), Code::Unsupported);
+        for other in [METHODOLOGY_VERSION - 1, METHODOLOGY_VERSION + 1] {
+            row.methodology_version = other;
+            assert_eq!(Row::from_bytes(&row.to_bytes().unwrap()).unwrap_err().code(), Code::Unsupported);
+        }
         assert_eq!(Row::from_bytes(&[]).unwrap_err().code(), Code::Corrupt);
-        assert_eq!(Row::from_bytes(&[1, 200]).unwrap_err().code(), Code::Corrupt);
+        assert_eq!(Row::from_bytes(&[2, 200]).unwrap_err().code(), Code::Corrupt);
     }
 }

@@ -5,7 +5,7 @@ use crate::store::StoredPacket;
 use afferent_codec::{Container, Geometry, Limits, Registry, SampleDecoder, gap};
 use afferent_measure::metrics;
 use afferent_measure::row::Row;
-use afferent_measure::task::{Prediction, ReferenceKind, Score, Task};
+use afferent_measure::task::{Prediction, ReferenceKind, Task};
 use afferent_media::preprocess::Preprocess;
 use afferent_media::{Bytes, Code, Error, Image, Modality, Network, RateParts, Result, Sample};
 use sha2::{Digest, Sha256};
@@ -40,7 +40,7 @@ impl Model {
     fn predict(&mut self, image: &Image) -> Result<Prediction> {
         let input = self.info.preprocess.apply(image.view())?;
         let outputs = self.network.run(&[(&self.info.input, &input)])?;
-        self.info.task.predict(&outputs)
+        self.info.task.predict(&outputs, (image.width(), image.height()))
     }
 }
 
@@ -163,13 +163,11 @@ impl Perceiver {
         row.infer_ms = Some(ms(start));
         row.set_prediction(&prediction, task.as_ref());
         if let Some(reference) = reference {
-            row.set_score(ReferenceKind::Pristine, &reference, task.score(&prediction, &reference)?);
+            row.set_score(ReferenceKind::Pristine, &reference, &task.score(&prediction, &reference)?);
         }
         if let Some(label) = row.label_index {
-            let Score::Classes { top1, .. } = task.score(&prediction, &Prediction::class(label))? else {
-                return Ok(());
-            };
-            row.set_label(Some(label), top1);
+            let truth = Prediction::class(label);
+            row.set_label(&truth, &task.score(&prediction, &truth)?);
         }
         Ok(())
     }
@@ -196,6 +194,7 @@ impl Perceiver {
         let info = &model.info;
         row.model = Some(info.name.clone());
         row.model_sha256 = Some(info.sha256.clone());
+        row.set_task(info.task.as_ref());
         row.preprocess_digest = Some(info.preprocess.digest());
         row.provider = Some(model.network.provider().to_owned());
         row.threads = Some(info.threads);

@@ -1,0 +1,359 @@
+//! Boxes around things.
+//!
+//! Average precision is that of COCO (Lin et al. 2014), as `pycocotools` 2.0
+//! computes it for boxes, all areas and at most 100 detections per class and
+//! image; `golden/detection.py` holds this module to it. Crowds are not supported.
+
+use afferent_media::{Code, Error, Result};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// Thresholds of intersection over union: 0.50, 0.55, … 0.95.
+pub const THRESHOLDS: usize = 10;
+
+/// Most detections of one class that are judged in one image.
+pub const MAX_DETECTIONS: usize = 100;
+
+/// A box around one thing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DetectedBox {
+    /// Number of the class in the task's label order.
+    pub class: u32,
+    /// How sure the model is; 1 for ground truth.
+    pub score: f64,
+    /// Left edge, in pixels of the source image.
+    pub x0: f32,
+    /// Upper edge.
+    pub y0: f32,
+    /// Right edge; not left of `x0`.
+    pub x1: f32,
+    /// Lower edge; not above `y0`.
+    pub y1: f32,
+}
+
+impl DetectedBox {
+    /// Intersection over union with `other`, of areas; 0 where they only touch.
+    #[must_use]
+    pub fn iou(&self, other: &Self) -> f64 {
+        let span = |low: f32, high: f32| f64::from(high) - f64::from(low);
+        let area = |b: &Self| span(b.x0, b.x1) * span(b.y0, b.y1);
+        let width = span(self.x0.max(other.x0), self.x1.min(other.x1));
+        let height = span(self.y0.max(other.y0), self.y1.min(other.y1));
+        if width <= 0.0 || height <= 0.0 {
+            return 0.0;
+        }
+        let both = width * height;
+        both / (area(self) + area(other) - both)
+    }
+
+    /// Whether score and edges are finite and the edges in order.
+    fn is_proper(&self) -> bool {
+        let edges = [self.x0, self.y0, self.x1, self.y1];
+        self.score.is_finite() && edges.iter().all(|e| e.is_finite()) && self.x0 <= self.x1 && self.y0 <= self.y1
+    }
+}
+
+/// One detection, and what it found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Ranked {
+    score: f64,
+    /// Bit `i`: at the `i`th threshold it found a box that no better one had found.
+    hits: u16,
+}
+
+/// What one class amounts to in one image.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Found {
+    references: u64,
+    /// Best first.
+    detections: Vec<Ranked>,
+}
+
+/// The detections of one image with their scores and which of them are right,
+/// and how many boxes there were to find: the sufficient statistic of
+/// [`average_precision`].
+///
+/// Its text has a word per class, `class:references:score/hits,score/hits,…`,
+/// in order of class and descending score, separated by spaces; `hits` is a
+/// hexadecimal number whose bit `i` tells whether the detection is right at the
+/// threshold `0.5 + 0.05 i`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matches(BTreeMap<u32, Found>);
+
+impl Matches {
+    /// Matches the detections of one image with the boxes to find, class by
+    /// class and for each threshold apart, as COCO does: the best detection
+    /// first (among equal scores the one given first), each takes the box that
+    /// it overlaps most among those not taken (among equal overlaps the last),
+    /// if the overlap reaches the threshold. Of a class, the best
+    /// [`MAX_DETECTIONS`] count.
+    ///
+    /// # Errors
+    /// [`Code::Config`] if a score or an edge is not finite, or edges are not in order.
+    pub fn find(detections: &[DetectedBox], references: &[DetectedBox]) -> Result<Self> {
+        if let Some(bad) = detections.iter().chain(references).find(|found| !found.is_proper()) {
+            return Err(Error::new(
+                Code::Config,
+                format!("{bad:?} is no box"),
+                "give finite edges, left before right and upper before lower, and a finite score",
+            ));
+        }
+        let mut by_class = BTreeMap::<u32, (Vec<&DetectedBox>, Vec<&DetectedBox>)>::new();
+        for detection in detections {
+            by_class.entry(detection.class).or_default().0.push(detection);
+        }
+        for reference in references {
+            by_class.entry(reference.class).or_default().1.push(reference);
+        }
+        Ok(Self(by_class.into_iter().map(|(class, (found, there))| (class, match_class(found, &there))).collect()))
+    }
+
+    /// F1 of the `R` best detections at a threshold of 0.5, where `R` is the
+    /// number of boxes to find: there precision and recall balance, whatever a
+    /// model's scores mean. `None` where there was nothing to find.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn f1(&self) -> Option<f64> {
+        let references = self.0.values().fold(0u64, |sum, found| sum.saturating_add(found.references));
+        let mut best: Vec<&Ranked> = self.0.values().flat_map(|found| &found.detections).collect();
+        best.sort_by(|a, b| b.score.total_cmp(&a.score));
+        best.truncate(usize::try_from(references).unwrap_or(usize::MAX));
+        let right = best.iter().filter(|detection| detection.hits & 1 != 0).count();
+        (references > 0).then(|| 2.0 * right as f64 / (best.len() as f64 + references as f64))
+    }
+}
+
+fn match_class(mut detections: Vec<&DetectedBox>, references: &[&DetectedBox]) -> Found {
+    detections.sort_by(|a, b| b.score.total_cmp(&a.score));
+    detections.truncate(MAX_DETECTIONS);
+    let mut ranked: Vec<Ranked> = detections.iter().map(|found| Ranked { score: found.score, hits: 0 }).collect();
+    let overlaps: Vec<Vec<f64>> =
+        detections.iter().map(|found| references.iter().map(|there| found.iou(there)).collect()).collect();
+    for (bit, threshold) in thresholds().enumerate() {
+        let mut taken = vec![false; references.len()];
+        for (ranked, overlaps) in ranked.iter_mut().zip(&overlaps) {
+            let open = overlaps.iter().enumerate().filter(|&(place, &iou)| !taken[place] && iou >= threshold);
+            if let Some((place, _)) = open.max_by(|a, b| a.1.total_cmp(b.1)) {
+                taken[place] = true;
+                ranked.hits |= 1 << bit;
+            }
+        }
+    }
+    Found { references: references.len() as u64, detections: ranked }
+}
+
+/// The thresholds to the last bit as `pycocotools` has them, whose
+/// `numpy.linspace` steps by a ninth of the range.
+fn thresholds() -> impl Iterator<Item = f64> {
+    let step = (0.95 - 0.5) / 9.0;
+    (0..9u8).map(move |i| 0.5 + f64::from(i) * step).chain([0.95])
+}
+
+impl fmt::Display for Matches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (class, found)) in self.0.iter().enumerate() {
+            let space = if place == 0 { "" } else { " " };
+            write!(f, "{space}{class}:{}:", found.references)?;
+            for (place, Ranked { score, hits }) in found.detections.iter().enumerate() {
+                let comma = if place == 0 { "" } else { "," };
+                write!(f, "{comma}{score:?}/{hits:x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Matches {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Code::Corrupt`] if `text` is not what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut matches = BTreeMap::new();
+        for word in text.split_whitespace() {
+            let known = read_class(word).filter(|(class, _)| !matches.contains_key(class));
+            let (class, found) = known.ok_or_else(|| {
+                let start: String = word.chars().take(40).collect();
+                Error::new(
+                    Code::Corrupt,
+                    format!("`{start}` is no class:references:score/hits,… of a detection's statistics"),
+                    "measure the sample again",
+                )
+            })?;
+            matches.insert(class, found);
+        }
+        Ok(Self(matches))
+    }
+}
+
+fn read_class(word: &str) -> Option<(u32, Found)> {
+    let mut parts = word.splitn(3, ':');
+    let class = parts.next()?.parse().ok()?;
+    let references = parts.next()?.parse().ok()?;
+    let detections = parts.next()?;
+    let read = |detection: &str| {
+        let (score, hits) = detection.split_once('/')?;
+        let score = score.parse().ok().filter(|score: &f64| score.is_finite())?;
+        let hits = u16::from_str_radix(hits, 16).ok().filter(|hits| hits >> THRESHOLDS == 0)?;
+        Some(Ranked { score, hits })
+    };
+    let list = detections.split(',').filter(|_| !detections.is_empty());
+    let detections: Vec<Ranked> = list.map(read).collect::<Option<_>>()?;
+    (detections.is_sorted_by(|a, b| a.score >= b.score)).then_some((class, Found { references, detections }))
+}
+
+/// Average precision of a set, each 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AveragePrecision {
+    /// Mean over the ten thresholds 0.50, 0.55, … 0.95: COCO's AP.
+    pub ap: f64,
+    /// At an intersection over union of 0.50.
+    pub ap50: f64,
+    /// At 0.75.
+    pub ap75: f64,
+    /// Classes that the means are over.
+    pub classes: usize,
+}
+
+/// COCO's average precision of a set of images: for each class and threshold
+/// the detections of all images are ranked by score (among equal scores in the
+/// order of `images`), precision is made to fall with recall and read at the 101
+/// recalls 0, 0.01, … 1, and the mean is taken over recalls, thresholds and the
+/// classes that have at least one box to find. Detections of other classes do
+/// not count. `None` if there was nothing to find.
+pub fn average_precision<'a>(images: impl IntoIterator<Item = &'a Matches>) -> Option<AveragePrecision> {
+    let mut set = BTreeMap::<u32, Found>::new();
+    for (&class, found) in images.into_iter().flat_map(|image| &image.0) {
+        let sum = set.entry(class).or_default();
+        sum.references = sum.references.saturating_add(found.references);
+        sum.detections.extend(&found.detections);
+    }
+    set.retain(|_, found| found.references > 0);
+    let mut means = [0.0; THRESHOLDS];
+    #[allow(clippy::cast_precision_loss)]
+    let classes = set.len() as f64;
+    for found in set.values_mut() {
+        found.detections.sort_by(|a, b| b.score.total_cmp(&a.score));
+        for (bit, mean) in means.iter_mut().enumerate() {
+            *mean += interpolated(found, bit) / classes;
+        }
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let ap = means.iter().sum::<f64>() / THRESHOLDS as f64;
+    (!set.is_empty()).then_some(AveragePrecision { ap, ap50: means[0], ap75: means[5], classes: set.len() })
+}
+
+/// The 101-point average precision of one class at one threshold.
+#[allow(clippy::cast_precision_loss)]
+fn interpolated(found: &Found, bit: usize) -> f64 {
+    let mut right = 0.0;
+    let mut curve: Vec<(f64, f64)> = Vec::with_capacity(found.detections.len());
+    for (place, detection) in found.detections.iter().enumerate() {
+        right += f64::from(detection.hits >> bit & 1);
+        curve.push((right / found.references as f64, right / (place as f64 + 1.0)));
+    }
+    let mut best = 0.0f64;
+    for (_, precision) in curve.iter_mut().rev() {
+        best = best.max(*precision);
+        *precision = best;
+    }
+    let at = |recall: f64| curve.get(curve.partition_point(|point| point.0 < recall)).map_or(0.0, |point| point.1);
+    (0..=100u8).map(|percent| at(f64::from(percent) * 0.01)).sum::<f64>() / 101.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn square(class: u32, score: f64, x: f32, side: f32) -> DetectedBox {
+        DetectedBox { class, score, x0: x, y0: 0.0, x1: x + side, y1: side }
+    }
+
+    #[test]
+    fn overlap_is_of_areas() {
+        let a = square(0, 1.0, 0.0, 10.0);
+        assert_eq!((a.iou(&a), a.iou(&square(0, 1.0, 5.0, 10.0))), (1.0, 1.0 / 3.0));
+        assert_eq!((a.iou(&square(0, 1.0, 10.0, 5.0)), a.iou(&square(0, 1.0, 0.0, 0.0))), (0.0, 0.0));
+    }
+
+    #[test]
+    fn the_best_detection_takes_the_box_and_classes_do_not_mix() {
+        let there = [square(0, 1.0, 0.0, 10.0), square(3, 1.0, 50.0, 10.0)];
+        let found = [square(0, 0.5, 0.0, 10.0), square(0, 0.75, 1.0, 10.0), square(2, 0.25, 50.0, 10.0)];
+        let matches = Matches::find(&found, &there).unwrap();
+        // 9/11 reaches 0.80; above it the second takes what the first leaves.
+        assert_eq!(matches.to_string(), "0:1:0.75/7f,0.5/380 2:0:0.25/0 3:1:");
+        assert_eq!(matches.f1(), Some(0.5));
+        let ap = average_precision([&matches]).unwrap();
+        assert_eq!((ap.ap50, ap.ap75, ap.classes), (0.5, 0.5, 2));
+        assert!((ap.ap - (0.7 + 0.3 * 0.5) / 2.0).abs() < 1e-12, "{ap:?}");
+    }
+
+    #[test]
+    fn nothing_to_find_has_no_figure_and_nothing_found_scores_zero() {
+        let stray = Matches::find(&[square(0, 0.5, 0.0, 1.0)], &[]).unwrap();
+        assert_eq!((stray.f1(), average_precision([&stray])), (None, None));
+        let missed = Matches::find(&[], &[square(0, 1.0, 0.0, 1.0)]).unwrap();
+        assert_eq!(missed.f1(), Some(0.0));
+        assert_eq!(average_precision([&missed]).unwrap().ap, 0.0);
+        assert_eq!(average_precision([]), None);
+    }
+
+    #[test]
+    fn what_is_no_box_is_refused() {
+        for bad in [square(0, f64::NAN, 0.0, 1.0), square(0, 0.5, f32::INFINITY, 1.0), square(0, 0.5, 0.0, -1.0)] {
+            assert_eq!(Matches::find(&[bad], &[]).unwrap_err().code(), Code::Config);
+            assert_eq!(Matches::find(&[], &[bad]).unwrap_err().code(), Code::Config);
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_statistics_is_refused() {
+        for text in [
+            "1",
+            "1:2",
+            "a:0:",
+            "1:x:",
+            "1:0:0.5",
+            "1:0:0.5/400",
+            "1:0:nan/0",
+            "1:0:0.5/0,",
+            "1:0:0.1/0,0.2/0",
+            "1:0: 1:0:",
+        ] {
+            assert_eq!(text.parse::<Matches>().unwrap_err().code(), Code::Corrupt, "{text}");
+        }
+        assert_eq!("".parse::<Matches>().unwrap(), Matches::default());
+    }
+
+    #[test]
+    fn a_hundred_detections_of_a_class_are_judged() {
+        let found: Vec<_> = (0..130u8).map(|i| square(u32::from(i % 2) * 7, f64::from(i), 0.0, 1.0)).collect();
+        let matches = Matches::find(&found, &[]).unwrap();
+        assert_eq!(matches.0[&0].detections.len(), 65);
+        let found: Vec<_> = (0..130u8).map(|i| square(0, f64::from(i), 0.0, 1.0)).collect();
+        let matches = Matches::find(&found, &[]).unwrap();
+        assert_eq!((matches.0[&0].detections.len(), matches.0[&0].detections[0].score), (MAX_DETECTIONS, 129.0));
+    }
+
+    proptest! {
+        #[test]
+        fn statistics_come_back_from_their_text(
+            found in prop::collection::vec((0u32..3, 0.0..1.0f64, 0.0..9.0f32, 0.0..9.0f32), 0..20),
+            there in prop::collection::vec((0u32..3, 0.0..9.0f32, 0.0..9.0f32), 0..8),
+        ) {
+            let found: Vec<_> = found.into_iter().map(|(c, s, x, side)| square(c, s, x, side)).collect();
+            let there: Vec<_> = there.into_iter().map(|(c, x, side)| square(c, 1.0, x, side)).collect();
+            let matches = Matches::find(&found, &there).unwrap();
+            prop_assert_eq!(&matches.to_string().parse::<Matches>().unwrap(), &matches);
+            let ap = average_precision([&matches]);
+            prop_assert_eq!(ap.is_some(), !there.is_empty());
+            if let Some(ap) = ap {
+                prop_assert!((0.0..=1.0 + 1e-12).contains(&ap.ap) && ap.ap <= ap.ap50 + 1e-12);
+            }
+            prop_assert!(matches.f1().is_none_or(|f1| (0.0..=1.0).contains(&f1)));
+        }
+    }
+}
