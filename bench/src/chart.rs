@@ -7,6 +7,7 @@
 //! that no difference is told by colour alone.
 
 use maud::{Markup, PreEscaped, html};
+use std::collections::BTreeMap;
 
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 74.0;
@@ -194,8 +195,8 @@ impl Chart {
 
     /// The chart for a page that says its title itself. Its points can have the
     /// keyboard's focus: the first is reached by Tab, the others have
-    /// `tabindex="-1"` for a script to move it. What belongs to series `k` is in
-    /// groups of `data-series="k"`.
+    /// `tabindex="-1"` for a script to move it. What is drawn in style `k` is in
+    /// groups of `data-style="k"`, thin series in such of the class `faint`.
     #[must_use]
     pub fn inline(&self) -> Markup {
         html! {
@@ -204,6 +205,22 @@ impl Chart {
                 (self.body(BARE))
             }
         }
+    }
+
+    /// The styles of its curves and marks, each with its first name: a legend.
+    #[must_use]
+    pub fn legend(&self) -> BTreeMap<usize, &str> {
+        let mut legend = BTreeMap::new();
+        for series in self.series.iter().filter(|series| series.kind != Kind::Faint) {
+            legend.entry(series.style).or_insert(series.name.as_str());
+        }
+        legend
+    }
+
+    /// Whether it has thin series.
+    #[must_use]
+    pub fn faint(&self) -> bool {
+        self.series.iter().any(|series| series.kind == Kind::Faint)
     }
 
     /// How many points it shows.
@@ -235,10 +252,9 @@ impl Chart {
         let all: Vec<Drawn<'_>> = self
             .series
             .iter()
-            .enumerate()
-            .map(|(index, series)| {
+            .map(|series| {
                 let places = self.shown(series).map(|point| (point, frame.x.at(point.x), frame.y.at(point.y)));
-                Drawn { index, series, places: places.collect() }
+                Drawn { series, places: places.collect() }
             })
             .collect();
         // What is faint comes first, below the rest.
@@ -262,7 +278,6 @@ impl Chart {
 
 /// A series with the places of its points.
 struct Drawn<'a> {
-    index: usize,
     series: &'a Series,
     places: Vec<(&'a Point, f64, f64)>,
 }
@@ -427,10 +442,11 @@ impl Canvas {
     }
 
     fn series(&mut self, frame: &Frame, drawn: &Drawn<'_>) {
-        let Drawn { index, series, places } = drawn;
+        let Drawn { series, places } = drawn;
         let (hue, kind) = (series.style % HUES, series.kind);
         self.body.push_str(&format!(
-            "<g data-series=\"{index}\"{}>\n",
+            "<g data-style=\"{}\"{}>\n",
+            series.style,
             if kind == Kind::Faint { " class=\"faint\"" } else { "" }
         ));
         if kind != Kind::Marks {
@@ -494,7 +510,7 @@ impl Canvas {
         ];
         let class = format!("name f{}", drawn.series.style % HUES);
         if let Some(place) = self.room(&drawn.series.name, 15.0, &places, f64::INFINITY) {
-            self.of_series(drawn.index, |canvas| canvas.rimmed(place, &class, &drawn.series.name));
+            self.in_style(drawn.series.style, |canvas| canvas.rimmed(place, &class, &drawn.series.name));
         }
     }
 
@@ -510,13 +526,13 @@ impl Canvas {
                 (x - 11.0, y + 4.0, "end"),
             ];
             if let Some(place) = self.room(&point.label, 11.0, &places, 0.6) {
-                self.of_series(drawn.index, |canvas| canvas.rimmed(place, "knob", &point.label));
+                self.in_style(drawn.series.style, |canvas| canvas.rimmed(place, "knob", &point.label));
             }
         }
     }
 
-    fn of_series(&mut self, index: usize, draw: impl FnOnce(&mut Self)) {
-        self.body.push_str(&format!("<g data-series=\"{index}\">"));
+    fn in_style(&mut self, style: usize, draw: impl FnOnce(&mut Self)) {
+        self.body.push_str(&format!("<g data-style=\"{style}\">"));
         draw(self);
         self.body.push_str("</g>\n");
     }
@@ -565,6 +581,16 @@ impl Canvas {
 
 fn short_place(place: f64) -> String {
     format!("{place:.1}")
+}
+
+/// The marker of a style, for a legend on a page.
+#[must_use]
+pub fn swatch(style: usize) -> Markup {
+    html! {
+        svg class="chart swatch" viewBox="0 0 18 18" width="18" height="18" aria-hidden="true" {
+            path class={ "mark f" (style % HUES) } d=(marker(style, 9.0, 9.0, 1.0)) {}
+        }
+    }
 }
 
 /// The outline of a marker of a style, `reach` times its usual size.

@@ -3,6 +3,7 @@
 //! - [`demo`]: the whole way, once, on real input, between real processes;
 //! - [`agent`]: what the agent costs beside the codec it runs;
 //! - [`summary`]: from rows to one object per operating point;
+//! - [`report`]: from rows to one page of charts and tables;
 //! - [`table`]: those objects as tables for a terminal;
 //! - [`chart`]: charts as SVG, for files and pages;
 //! - [`plot`]: rate against agreement, as one SVG file;
@@ -17,5 +18,6 @@ pub mod demo;
 pub mod folder;
 pub mod plot;
 pub mod process;
+pub mod report;
 pub mod summary;
 pub mod table;
