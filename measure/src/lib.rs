@@ -8,7 +8,9 @@
 //!   to its reference implementation to the digits that the tests state;
 //! - [`task`]: from a network's tensors to a prediction, and from a prediction
 //!   and its reference to a score;
-//! - [`stats`]: proportions with intervals, quantiles, means and rates of sets.
+//! - [`stats`]: figures of sets and how sure they are: proportions, quantiles,
+//!   means and rates; bootstrap intervals, paired tests, correlation, AUC;
+//!   Bjøntegaard deltas and the rate that a stated quality takes.
 //!
 //! ```
 //! use afferent_measure::metrics::image;

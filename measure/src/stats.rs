@@ -1,9 +1,35 @@
-//! Figures of sets: proportions with intervals, quantiles, means and rates.
+//! Figures of sets, and how sure they are.
 //!
-//! Every function says what it leaves out and returns `None` rather than a
-//! figure of nothing.
+//! - here: proportions with intervals, quantiles, means and rates;
+//! - [`bootstrap`]: seeded intervals of any statistic over independent clusters;
+//! - [`paired`]: two codecs on the same samples: `McNemar` and the difference;
+//! - [`correlation`]: Spearman's rho and Kendall's tau-b;
+//! - [`curve`]: operating points, Pareto front, upper hull;
+//! - [`bd`]: Bjøntegaard deltas between two rate–quality curves;
+//! - [`equal_quality`]: the rate that a stated quality takes;
+//! - [`auc`]: area under the ROC curve.
+//!
+//! Every function says what it leaves out. The running figures here return
+//! `None` rather than a figure of nothing; the modules return an error that says
+//! why there is none.
 
+pub mod auc;
+pub mod bd;
+pub mod bootstrap;
+pub mod correlation;
+pub mod curve;
+pub mod equal_quality;
+mod interpolate;
+pub mod paired;
+
+pub use bootstrap::{Bootstrap, Clusters, Interval};
+pub use curve::{Curve, Point};
+
+use afferent_media::{Code, Error};
 use serde::{Deserialize, Serialize};
+
+/// The standard normal quantile of 0.975.
+const Z: f64 = 1.959_963_984_540_054;
 
 /// A proportion with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,8 +53,6 @@ impl Proportion {
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn wilson(count: u64, n: u64) -> Option<Self> {
-        /// The standard normal quantile of 0.975.
-        const Z: f64 = 1.959_963_984_540_054;
         if n == 0 || count > n {
             return None;
         }
@@ -68,13 +92,8 @@ impl Sorted {
     /// (1996): linear between the order statistics around `(n - 1) p`. It is
     /// what R, NumPy and pandas give by default. `None` of an empty set.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn quantile(&self, probability: f64) -> Option<f64> {
-        let last = self.0.len().checked_sub(1)?;
-        let place = last as f64 * probability.clamp(0.0, 1.0);
-        let below = (place.floor() as usize).min(last);
-        let (low, high) = (self.0[below], self.0[(below + 1).min(last)]);
-        Some(low + (place - below as f64) * (high - low))
+        quantile(&self.0, probability)
     }
 
     /// The median.
@@ -94,6 +113,21 @@ impl Sorted {
     pub fn p99(&self) -> Option<f64> {
         self.quantile(0.99)
     }
+}
+
+/// The quantile of type 7 of values in order: see [`Sorted::quantile`].
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn quantile(sorted: &[f64], probability: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let place = last as f64 * probability.clamp(0.0, 1.0);
+    let below = (place.floor() as usize).min(last);
+    let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
+    Some(low + (place - below as f64) * (high - low))
+}
+
+/// What is wrong with a question that has no answer, and what to do.
+fn wrong(what: impl Into<String>, remedy: &'static str) -> Error {
+    Error::new(Code::Config, what, remedy)
 }
 
 /// A running mean of finite values.
