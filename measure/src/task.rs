@@ -11,8 +11,8 @@ pub mod detection;
 pub mod segmentation;
 
 pub use classification::Classification;
-pub use detection::{DetectedBox, Matches};
-pub use segmentation::{Confusion, LabelMap};
+pub use detection::{DetectedBox, Detection, Matches};
+pub use segmentation::{Confusion, LabelMap, Segmentation};
 
 use afferent_media::{Code, Error, Result, Tensor};
 use sha2::{Digest, Sha256};
@@ -197,7 +197,7 @@ fn only_output<'a>(task: &str, outputs: &'a [(String, Tensor)]) -> Result<(&'a s
 fn no_number(name: &str, place: impl std::fmt::Display) -> Error {
     Error::new(
         Code::Model,
-        format!("output `{name}` is not a number at {place}"),
+        format!("output `{name}` is not a finite number at {place}"),
         "check the preprocessing and the provider: half precision may overflow",
     )
 }

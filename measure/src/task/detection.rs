@@ -4,10 +4,15 @@
 //! computes it for boxes, all areas and at most 100 detections per class and
 //! image; `golden/detection.py` holds this module to it. Crowds are not supported.
 
-use afferent_media::{Code, Error, Result};
+use super::{Prediction, Score, Task, contract, no_number, not_of_this_task, only_output};
+use afferent_media::{Code, Error, Result, Tensor};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+/// Raised whenever equal tensors may make other boxes.
+const IMPLEMENTATION: u32 = 1;
 
 /// Thresholds of intersection over union: 0.50, 0.55, … 0.95.
 pub const THRESHOLDS: usize = 10;
@@ -262,6 +267,201 @@ fn interpolated(found: &Found, bit: usize) -> f64 {
     (0..=100u8).map(|percent| at(f64::from(percent) * 0.01)).sum::<f64>() / 101.0
 }
 
+/// How a network writes boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoxDecoder {
+    /// As `FastestDet` does (github.com/dog-qiuqiu/FastestDet, `handle_preds` in
+    /// `utils/tool.py`): `[1, 5 + classes, rows, columns]`, at each place of the grid
+    /// the probability `o` of an object, `dx, dy, tw, th`, and the classes'
+    /// probabilities, the greatest of which is `c`. In units of the image's sides
+    /// the box's centre is at `(tanh(dx) + column) / columns`, likewise down; it
+    /// is `sigmoid(tw)` wide and `sigmoid(th)` high; its score is
+    /// `o^0.6 c^0.4`. Boxes are not cut at the image's edges.
+    Fastestdet,
+}
+
+/// How a network's output becomes boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectionSpec {
+    /// How the network writes them.
+    pub decoder: BoxDecoder,
+    /// Boxes whose score is above this are kept, 0 to 1. Average precision needs
+    /// those of low score too.
+    pub min_score: f64,
+    /// A box that overlaps a better one of its class by more than this is
+    /// dropped (intersection over union, 0 to 1).
+    pub max_overlap: f64,
+    /// Most boxes kept in one image, best first.
+    pub max_boxes: usize,
+    /// Boxes of the pristine prediction from this score on are what agreement
+    /// asks for, 0 to 1. Ground truth has score 1.
+    pub reference_score: f64,
+}
+
+/// Which things of known classes a sample shows, and where. The network sees
+/// the whole image, stretched to its input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    spec: DetectionSpec,
+    labels: Vec<String>,
+}
+
+impl Detection {
+    /// The task over classes named `labels`, in the order of the network's output.
+    ///
+    /// # Errors
+    /// [`Code::Config`] if there are no labels, or naming the option that cannot be.
+    pub fn new(spec: DetectionSpec, labels: Vec<String>) -> Result<Self> {
+        let wrong = |what: String, remedy: &'static str| Err(Error::new(Code::Config, what, remedy));
+        if labels.is_empty() {
+            return wrong("detection of no classes".to_owned(), "name the network's classes");
+        }
+        for (name, value) in [
+            ("min_score", spec.min_score),
+            ("max_overlap", spec.max_overlap),
+            ("reference_score", spec.reference_score),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return wrong(format!("{name}: {value}"), "give a number from 0 to 1");
+            }
+        }
+        if spec.max_boxes == 0 {
+            return wrong("max_boxes: 0".to_owned(), "keep at least one box");
+        }
+        Ok(Self { spec, labels })
+    }
+
+    /// The options.
+    #[must_use]
+    pub const fn spec(&self) -> &DetectionSpec {
+        &self.spec
+    }
+}
+
+impl Task for Detection {
+    fn id(&self) -> &'static str {
+        "detection"
+    }
+
+    fn description(&self) -> String {
+        format!("detection/{IMPLEMENTATION} {:?} {:?}", self.spec, self.labels)
+    }
+
+    /// Takes the only output, as [`BoxDecoder`] says. Boxes that overlap a better
+    /// one of their class too much are dropped; among equal scores the one that
+    /// comes first in the grid, row by row, is the better. Gives boxes in pixels
+    /// of the source.
+    fn predict(&self, outputs: &[(String, Tensor)], image: (u32, u32)) -> Result<Prediction> {
+        let (name, tensor) = only_output(self.id(), outputs)?;
+        let boxes = match self.spec.decoder {
+            BoxDecoder::Fastestdet => fastestdet(name, tensor, self.labels.len(), self.spec.min_score, image)?,
+        };
+        Ok(Prediction::Boxes(self.best(boxes)))
+    }
+
+    /// Checks that boxes are of classes that the network knows.
+    ///
+    /// # Errors
+    /// [`Code::Config`] naming a class that it does not.
+    fn ground_truth(&self, truth: Prediction) -> Result<Prediction> {
+        let Prediction::Boxes(boxes) = &truth else { return Err(not_of_this_task(self.id(), &truth, &truth)) };
+        match boxes.iter().find(|found| self.label(found.class).is_none()) {
+            Some(found) => Err(Error::new(
+                Code::Config,
+                format!("a box is of class {}, and there are {} labels", found.class, self.labels.len()),
+                "number the data set's classes as the network does",
+            )),
+            None => Ok(truth),
+        }
+    }
+
+    fn score(&self, prediction: &Prediction, reference: &Prediction) -> Result<Score> {
+        let (Prediction::Boxes(found), Prediction::Boxes(there)) = (prediction, reference) else {
+            return Err(not_of_this_task(self.id(), prediction, reference));
+        };
+        let sure: Vec<DetectedBox> =
+            there.iter().copied().filter(|found| found.score >= self.spec.reference_score).collect();
+        Matches::find(found, &sure).map(Score::Boxes)
+    }
+
+    fn label(&self, index: u32) -> Option<&str> {
+        self.labels.get(usize::try_from(index).ok()?).map(String::as_str)
+    }
+}
+
+impl Detection {
+    /// The best of `boxes`, less those that overlap a better one of their class.
+    fn best(&self, mut boxes: Vec<DetectedBox>) -> Vec<DetectedBox> {
+        boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut kept: Vec<DetectedBox> = Vec::new();
+        for found in boxes {
+            if kept.len() == self.spec.max_boxes {
+                break;
+            }
+            let hidden =
+                |better: &DetectedBox| better.class == found.class && better.iou(&found) > self.spec.max_overlap;
+            if !kept.iter().any(hidden) {
+                kept.push(found);
+            }
+        }
+        kept
+    }
+}
+
+/// The boxes of [`BoxDecoder::Fastestdet`] whose score is above `min_score`, in
+/// the order of the grid.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+fn fastestdet(
+    name: &str,
+    tensor: &Tensor,
+    classes: usize,
+    min_score: f64,
+    image: (u32, u32),
+) -> Result<Vec<DetectedBox>> {
+    let (rows, columns) = match *tensor.shape() {
+        [1, channels, rows, columns] if channels == classes + 5 && rows * columns > 0 => (rows, columns),
+        ref shape => {
+            return Err(contract(format!(
+                "output `{name}` of shape {shape:?} holds no grid of boxes of one sample over {classes} classes"
+            )));
+        }
+    };
+    let (data, places) = (tensor.data(), rows * columns);
+    let named = |at: usize| format!("channel {}, x {}, y {}", at / places, at % columns, at % places / columns);
+    if let Some(at) = data.iter().position(|value| !value.is_finite()) {
+        return Err(no_number(name, named(at)));
+    }
+    // The network ends in a sigmoid and a softmax; a graph cut before them would
+    // give scores that mean nothing.
+    let probability = |at: &usize| !(-1e-3..=1.001).contains(&data[*at]);
+    if let Some(at) = (0..places).chain(5 * places..data.len()).find(probability) {
+        return Err(contract(format!("output `{name}` is {} at {}: no probability", data[at], named(at))));
+    }
+    let mut boxes = Vec::new();
+    for place in 0..places {
+        let value = |channel: usize| data[channel * places + place];
+        let greatest = |best: (usize, f32), class| {
+            let probability = value(5 + class);
+            if probability > best.1 { (class, probability) } else { best }
+        };
+        let (class, probability) = (0..classes).fold((0, f32::NEG_INFINITY), greatest);
+        let power = |base: f32, exponent| f64::from(base.clamp(0.0, 1.0)).powf(exponent);
+        let score = power(value(0), 0.6) * power(probability, 0.4);
+        let Some(class) = u32::try_from(class).ok().filter(|_| score > min_score) else { continue };
+        let edges = |offset: usize, cell: usize, cells: usize, side: u32| {
+            let centre = (f64::from(value(offset)).tanh() + cell as f64) / cells as f64;
+            let half = 0.5 / (1.0 + (-f64::from(value(offset + 2))).exp());
+            ((centre - half) * f64::from(side), (centre + half) * f64::from(side))
+        };
+        let (x0, x1) = edges(1, place % columns, columns, image.0);
+        let (y0, y1) = edges(2, place / columns, rows, image.1);
+        boxes.push(DetectedBox { class, score, x0: x0 as f32, y0: y0 as f32, x1: x1 as f32, y1: y1 as f32 });
+    }
+    Ok(boxes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,6 +536,120 @@ mod tests {
         let found: Vec<_> = (0..130u8).map(|i| square(0, f64::from(i), 0.0, 1.0)).collect();
         let matches = Matches::find(&found, &[]).unwrap();
         assert_eq!((matches.0[&0].detections.len(), matches.0[&0].detections[0].score), (MAX_DETECTIONS, 129.0));
+    }
+
+    const SPEC: DetectionSpec = DetectionSpec {
+        decoder: BoxDecoder::Fastestdet,
+        min_score: 0.1,
+        max_overlap: 0.45,
+        max_boxes: 100,
+        reference_score: 0.5,
+    };
+
+    fn two_classes(spec: DetectionSpec) -> Detection {
+        Detection::new(spec, vec!["cat".to_owned(), "dog".to_owned()]).unwrap()
+    }
+
+    /// A grid of 2 rows and 3 columns, empty but for `(place, channel values)`.
+    fn grid(cells: &[(usize, [f32; 7])]) -> Vec<(String, Tensor)> {
+        let mut data = vec![0.0; 7 * 6];
+        for (place, values) in cells {
+            values.iter().enumerate().for_each(|(channel, value)| data[channel * 6 + place] = *value);
+        }
+        vec![("out".to_owned(), Tensor::new([1, 7, 2, 3], data).unwrap())]
+    }
+
+    fn predict(task: &Detection, outputs: &[(String, Tensor)]) -> Result<Vec<DetectedBox>> {
+        match task.predict(outputs, (300, 200))? {
+            Prediction::Boxes(boxes) => Ok(boxes),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_grid_is_read_as_fastestdet_writes_it() {
+        // sigmoid(-ln 9) is 0.1; atanh(1/2) moves the centre half a cell.
+        let tenth = -(9f32.ln());
+        let half = 0.5f32.atanh();
+        let cells = [(4, [0.5, half, 0.0, tenth, 0.0, 0.25, 0.75]), (0, [0.9, 0.0, half, 0.0, tenth, 0.6, 0.6])];
+        let boxes = predict(&two_classes(SPEC), &grid(&cells)).unwrap();
+        let near = |found: &DetectedBox, class, score: f64, edges: [f32; 4]| {
+            let off = [found.x0, found.y0, found.x1, found.y1].into_iter().zip(edges).map(|(a, b)| (a - b).abs());
+            assert!(found.class == class && (found.score - score).abs() < 1e-6, "{found:?}");
+            assert!(off.fold(0.0, f32::max) < 1e-4, "{found:?}");
+        };
+        // Among equal probabilities the lower class; boxes reach over the edge.
+        near(&boxes[0], 0, 0.9f64.powf(0.6) * 0.6f64.powf(0.4), [-75.0, 40.0, 75.0, 60.0]);
+        near(&boxes[1], 1, 0.5f64.powf(0.6) * 0.75f64.powf(0.4), [135.0, 50.0, 165.0, 150.0]);
+        assert_eq!(boxes.len(), 2);
+    }
+
+    #[test]
+    fn boxes_that_overlap_a_better_one_of_their_class_are_dropped() {
+        // The same box from three places: places 0 and 1 in columns, 1/3 apart, moved together.
+        let (left, right) = (-(0.5f32.atanh()), 0.5f32.atanh());
+        let cells = [
+            (0, [0.5, right, 0.0, 0.0, 0.0, 0.9, 0.0]),
+            (1, [0.8, left, 0.0, 0.0, 0.0, 0.9, 0.0]),
+            (2, [0.6, 0.0, 0.0, 0.0, 0.0, 0.9, 0.0]),
+            (5, [0.4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9]),
+        ];
+        let columns = |spec| {
+            let boxes = predict(&two_classes(spec), &grid(&cells)).unwrap();
+            boxes.iter().map(|found| (found.class, found.x0.round() as i32)).collect::<Vec<_>>()
+        };
+        assert_eq!(columns(SPEC), [(0, -25), (0, 125), (1, 125)]);
+        assert_eq!(columns(DetectionSpec { max_overlap: 1.0, ..SPEC }).len(), 4);
+        assert_eq!(columns(DetectionSpec { max_boxes: 2, ..SPEC }).len(), 2);
+        assert_eq!(columns(DetectionSpec { min_score: 0.75, ..SPEC }), [(0, -25)]);
+    }
+
+    #[test]
+    fn what_is_no_grid_of_probabilities_is_refused() {
+        let task = two_classes(SPEC);
+        let refused = |outputs: &[(String, Tensor)]| predict(&task, outputs).unwrap_err();
+        assert_eq!(refused(&[]).code(), Code::Model);
+        for (cell, place) in [
+            ([f32::NAN, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "channel 0, x 2, y 1"),
+            ([0.0, 0.0, 0.0, f32::INFINITY, 0.0, 0.0, 0.0], "channel 3, x 2, y 1"),
+            ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5], "channel 6, x 2, y 1"),
+            ([-0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "channel 0, x 2, y 1"),
+        ] {
+            let error = refused(&grid(&[(5, cell)]));
+            assert_eq!(error.code(), Code::Model);
+            assert!(error.what().contains(place), "{error}");
+        }
+        for shape in [vec![1, 6, 2, 3], vec![7, 2, 3], vec![1, 7, 0, 3], vec![2, 7, 1, 1]] {
+            let tensor = Tensor::new(shape.clone(), vec![0.0; shape.iter().product()]).unwrap();
+            assert_eq!(refused(&[("out".to_owned(), tensor)]).code(), Code::Model);
+        }
+        for bad in [
+            DetectionSpec { min_score: f64::NAN, ..SPEC },
+            DetectionSpec { max_overlap: 1.5, ..SPEC },
+            DetectionSpec { reference_score: -1.0, ..SPEC },
+            DetectionSpec { max_boxes: 0, ..SPEC },
+        ] {
+            assert_eq!(Detection::new(bad, vec!["cat".to_owned()]).unwrap_err().code(), Code::Config);
+        }
+        assert_eq!(Detection::new(SPEC, vec![]).unwrap_err().code(), Code::Config);
+    }
+
+    #[test]
+    fn agreement_asks_for_what_the_pristine_prediction_is_sure_of() {
+        let task = two_classes(SPEC);
+        let pristine = Prediction::Boxes(vec![square(0, 0.75, 0.0, 10.0), square(1, 0.25, 50.0, 10.0)]);
+        let score = task.score(&pristine, &pristine).unwrap();
+        assert_eq!(score.statistics().as_deref(), Some("0:1:0.75/3ff 1:0:0.25/0"));
+        assert_eq!(score.sample(), Some(1.0));
+        assert_eq!(task.score(&pristine, &Prediction::class(0)).unwrap_err().code(), Code::Config);
+        assert_eq!(task.ground_truth(pristine.clone()).unwrap(), pristine);
+        let unknown = Prediction::Boxes(vec![square(2, 1.0, 0.0, 1.0)]);
+        assert_eq!(task.ground_truth(unknown).unwrap_err().code(), Code::Config);
+        assert_eq!((task.label(1), task.label(2)), (Some("dog"), None));
+        let spec =
+            r#"{"decoder":"fastestdet","min_score":0.1,"max_overlap":0.45,"max_boxes":100,"reference_score":0.5}"#;
+        assert_eq!(serde_json::from_str::<DetectionSpec>(spec).unwrap(), SPEC);
+        assert_ne!(task.digest(), two_classes(DetectionSpec { min_score: 0.2, ..SPEC }).digest());
     }
 
     proptest! {
