@@ -10,6 +10,7 @@ mod encode;
 mod enroll;
 mod inspect;
 mod models;
+mod report;
 mod serve;
 mod summary;
 
@@ -45,6 +46,8 @@ enum Command {
     Serve(serve::Args),
     /// Show rows that a server has sealed as a table: what each operating point cost and kept
     Summary(summary::Args),
+    /// Make one page of charts and tables of rows: what every bit bought
+    Report(report::Args),
     /// List the models of the zoo, and fetch or verify one
     Models(models::Args),
     /// Show what a data set holds, check every file of it, and write its manifest
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Enroll(args) => enroll::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Summary(args) => summary::run(args),
+        Command::Report(args) => report::run(args),
         Command::Models(args) => models::run(args),
         Command::Data(args) => data::run(args),
         Command::Bench(args) => bench::run(args),

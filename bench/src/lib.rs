@@ -4,7 +4,9 @@
 //! - [`agent`]: what the agent costs beside the codec it runs;
 //! - [`summary`]: from rows to one object per operating point;
 //! - [`sweep`]: data × operating points × models, through the product's own stages;
+//! - [`report`]: from rows to one page of charts and tables;
 //! - [`table`]: those objects as tables for a terminal;
+//! - [`chart`]: charts as SVG, for files and pages;
 //! - [`plot`]: rate against agreement, as one SVG file;
 //! - [`bundled`]: the media that the demo replays;
 //! - [`data`]: data sets as people keep them, each made into one manifest;
@@ -14,10 +16,12 @@
 pub mod agent;
 pub mod bundled;
 pub mod data;
+pub mod chart;
 pub mod demo;
 pub mod folder;
 pub mod plot;
 pub mod process;
+pub mod report;
 pub mod summary;
 pub mod sweep;
 pub mod table;

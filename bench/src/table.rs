@@ -93,31 +93,39 @@ fn section(
     }
     text.push_str("\n\n");
 
-    let mut table = Table::new();
-    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
     // One name for all knobs moves into the heading.
     let mut names: Vec<&str> = points.iter().filter_map(|point| point.knob_name.as_deref()).collect();
     names.dedup();
     let shared = if let [name] = names[..] { Some(name) } else { None };
-    table.set_header(columns.iter().map(|(heading, _)| shared.filter(|_| *heading == KNOB).unwrap_or(heading)));
-    table.add_rows(points.iter().map(|point| {
+    let heads = columns.iter().map(|(heading, _)| shared.filter(|_| *heading == KNOB).unwrap_or(heading).to_owned());
+    let rows = points.iter().map(|point| {
         let bare = |heading: &str| shared.is_some() && heading == KNOB;
         columns.iter().map(move |(heading, show)| if bare(heading) { plain_knob(point) } else { show(point) })
-    }));
+    });
+    text.push_str(&lines(heads, rows));
+    text.push('\n');
+    for note in footnotes(modality, points) {
+        text.push_str(&wrap(&note));
+    }
+}
+
+/// A table under its headings, the first column to the left and the others to
+/// the right, without terminal escapes.
+pub(crate) fn lines<R>(heads: impl Iterator<Item = String>, rows: impl Iterator<Item = R>) -> String
+where
+    R: Iterator<Item = String>,
+{
+    let mut table = Table::new();
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+    table.set_header(heads);
+    table.add_rows(rows);
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 1));
         if index > 0 {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text.push('\n');
-    for note in footnotes(modality, points) {
-        text.push_str(&wrap(&note));
-    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 fn footnotes(modality: Modality, points: &[&OperatingPoint]) -> Vec<String> {
@@ -165,7 +173,7 @@ fn footnotes(modality: Modality, points: &[&OperatingPoint]) -> Vec<String> {
 }
 
 /// `note` in lines of at most 118 columns, as an item of a list.
-fn wrap(note: &str) -> String {
+pub(crate) fn wrap(note: &str) -> String {
     let mut text = String::from(" ·");
     let mut column = 2;
     for word in note.split(' ') {

@@ -1,0 +1,123 @@
+//! A report as one file of HTML that asks for nothing else.
+
+use super::page::{Block, Content, Page, Section};
+use crate::chart;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The whole page.
+pub(crate) fn render(page: &Page) -> String {
+    let colours = format!(
+        ":root{{{light}}}@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\
+         :root[data-theme=dark]{{{dark}}}@media print{{:root,:root[data-theme]{{{light}}}}}",
+        light = chart::variables(false),
+        dark = chart::variables(true)
+    );
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                // Nothing is loaded from anywhere: what the page has is in it.
+                meta http-equiv="Content-Security-Policy"
+                    content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+                link rel="icon" href="data:,";
+                title { (page.title) }
+                style { (PreEscaped(colours)) (PreEscaped(chart::rules())) (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#main" { "Skip to the figures" }
+                header {
+                    h1 { (page.title) }
+                    button.script #theme type="button" aria-pressed="false" { "Dark" }
+                }
+                (contents(page))
+                main #main tabindex="-1" {
+                    section #measured aria-labelledby="measured-head" {
+                        h2 #measured-head { "What was measured" }
+                        dl { @for (name, values) in &page.facts {
+                            dt { (name) }
+                            @for value in values { dd { (value) } }
+                        } }
+                        ul { @for note in &page.notes { li { (note) } } }
+                    }
+                    @for section in &page.sections { (part(section)) }
+                    (method(page))
+                }
+                div #tip role="tooltip" hidden {}
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn contents(page: &Page) -> Markup {
+    html! {
+        nav aria-label="Contents" {
+            ul {
+                li { a href="#measured" { "What was measured" } }
+                @for section in &page.sections {
+                    li class=[section.inner.then_some("inner")] { a href={ "#" (section.id) } { (section.heading) } }
+                }
+                li { a href="#method" { "Method" } }
+            }
+        }
+    }
+}
+
+fn part(section: &Section) -> Markup {
+    let head = format!("{}-head", section.id);
+    html! {
+        section #(section.id) aria-labelledby=(head) {
+            @if section.inner { h3 #(head) { (section.heading) } } @else { h2 #(head) { (section.heading) } }
+            @for lead in &section.lead { p { (lead) } }
+            @for block in &section.blocks { (content(&section.file(block), block)) }
+        }
+    }
+}
+
+fn content(id: &str, block: &Block) -> Markup {
+    let table = format!("{id}-table");
+    match &block.content {
+        Content::Table(grid) => html! { div.block #(id) { (grid.html(&table)) } },
+        Content::Worst(worst) => html! { div.block #(id) { (worst.html()) } },
+        Content::Chart(chart, grid) => html! {
+            figure.block #(id) aria-labelledby={ (id) "-title" } {
+                figcaption {
+                    h4 #{ (id) "-title" } { (chart.title) }
+                    p.note { (chart.note) }
+                }
+                div.legend role="group" aria-label="Show or hide" {
+                    @for (style, name) in chart.legend() {
+                        button type="button" data-toggle=(style) aria-pressed="true" { (chart::swatch(style)) (name) }
+                    }
+                    @if chart.faint() {
+                        button type="button" data-toggle="faint" aria-pressed="true" { "every preset and size" }
+                    }
+                }
+                div.scroll tabindex="0" role="region" aria-label={ (chart.title) ", chart" } { (chart.inline()) }
+                details {
+                    summary { "The same as a table" }
+                    (grid.html(&table))
+                }
+            }
+        },
+    }
+}
+
+fn method(page: &Page) -> Markup {
+    html! {
+        section #method aria-labelledby="method-head" {
+            h2 #method-head { "Method" }
+            p { "Every figure is a query over rows: one row per sample, operating point and model. Each table states its query." }
+            dl { @for (name, definition) in &page.definitions { dt { (name) } dd { (definition) } } }
+            h3 { "Rows" }
+            ul { @for (file, sha256) in &page.files { li { code { (file) } ", SHA-256 " code { (sha256) } } } }
+        }
+    }
+}
