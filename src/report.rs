@@ -48,7 +48,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         samples: if args.no_samples { 0 } else { args.samples },
         bootstrap: Bootstrap::new(args.seed),
     };
-    let report = Report::new(&options, &afferent_codec_conventional::registry())?;
+    let report = Report::new(&options, &crate::codecs::registry())?;
     if let Some(folder) = &args.csv {
         report.csv(folder)?;
     }

@@ -15,8 +15,8 @@
 
 pub mod agent;
 pub mod bundled;
-pub mod data;
 pub mod chart;
+pub mod data;
 pub mod demo;
 pub mod folder;
 pub mod plot;

@@ -241,7 +241,7 @@ fn head(rows: &Rows, options: &Options) -> Page {
 fn definitions(rows: &Rows, figures: &[Figure], options: &Options) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = [
         ("rate", "codec: payload, side information and codec headers; header-free: without the headers; storage: with the container; \
-                  transmit: with framing and the transport's share. total: Σ bits ⁄ Σ source pixels (or seconds); mean: mean of each sample's ratio."),
+                  transmit: with framing and the transport's share. total: Σ bits / Σ source pixels (or seconds); mean: mean of each sample's ratio."),
         ("BD-rate", "Mean horizontal distance of two curves over their common range of quality (Bjøntegaard, VCEG-M33, 2001), by PCHIP \
                      of log rate (SciPy, PchipInterpolator), for each image apart; percent: mean of the images' percentages; geometric: \
                      of the mean log ratio."),
@@ -272,3 +272,6 @@ fn definitions(rows: &Rows, figures: &[Figure], options: &Options) -> Vec<(Strin
     all.extend(used.map(|(_, metric)| (metric.name.to_owned(), metric.definition.to_owned())));
     all
 }
+
+#[cfg(test)]
+mod tests;

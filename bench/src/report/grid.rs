@@ -259,7 +259,7 @@ mod tests {
         let value = |interval| Some(Value { estimate: 91.25, interval, n: 40, clusters: 40 });
         grid.rows = vec![
             vec!["jpeg, \"420\"".into(), Some(0.125).into(), value(Some((80.0, 96.04))).into()],
-            vec!["png".into(), None.into(), value(None).into()],
+            vec!["png".into(), Cell::None, value(None).into()],
             vec!["odd".into(), Some(f64::NAN).into(), Cell::Number(-0.01)],
         ];
         grid

@@ -7,6 +7,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
+/// Lines of a table that is shown at once.
+const LONG: usize = 30;
+
 /// The whole page.
 pub(crate) fn render(page: &Page) -> String {
     let colours = format!(
@@ -84,6 +87,13 @@ fn part(section: &Section) -> Markup {
 fn content(id: &str, block: &Block) -> Markup {
     let table = format!("{id}-table");
     match &block.content {
+        // A long table stands behind its heading.
+        Content::Table(grid) if grid.rows.len() > LONG => html! {
+            details.block #(id) {
+                summary { (grid.title) " (" (grid.rows.len()) " lines)" }
+                (grid.html(&table))
+            }
+        },
         Content::Table(grid) => html! { div.block #(id) { (grid.html(&table)) } },
         Content::Worst(worst) => html! { div.block #(id) { (worst.html()) } },
         Content::Chart(chart, grid) => html! {

@@ -28,7 +28,11 @@
   };
   for (const chart of document.querySelectorAll(".scroll > .chart")) {
     const marks = [...chart.querySelectorAll(".mark")];
-    for (const mark of marks) mark.querySelector("title")?.remove();
+    // The browser's own tip would stand beside ours.
+    for (const mark of marks) {
+      mark.setAttribute("aria-label", mark.textContent.trim());
+      mark.querySelector("title")?.remove();
+    }
     chart.addEventListener("pointerover", (event) => event.target.matches(".mark") ? tell(event.target) : hide());
     chart.addEventListener("pointerleave", hide);
     chart.addEventListener("focusin", (event) => tell(event.target));

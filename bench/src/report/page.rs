@@ -42,7 +42,7 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A chart, and its figures.
-    Chart(Chart, Grid),
+    Chart(Box<Chart>, Grid),
     Table(Grid),
     Worst(Worst),
 }
@@ -58,7 +58,7 @@ impl Section {
     pub(crate) fn chart(&mut self, id: &str, chart: Chart, query: &str, notes: Vec<String>) {
         if chart.points() > 0 {
             let grid = Grid { notes, ..Grid::of_chart(&chart, query) };
-            self.blocks.push(Block { id: id.to_owned(), content: Content::Chart(chart, grid) });
+            self.blocks.push(Block { id: id.to_owned(), content: Content::Chart(Box::new(chart), grid) });
         }
     }
 

@@ -51,7 +51,11 @@ pub(crate) fn worst(view: &View<'_>, manifest: &Path, count: usize, registry: &R
     let Some((point, value)) = choose(view, codings, (0..set.points.len()).filter(again)) else { return Ok(None) };
     let coding = &set.points[point].coding;
     #[allow(clippy::cast_possible_truncation)]
-    let settings = Settings { preset: Some(coding.preset.clone()), knob: coding.knob.map(|knob| knob.0 as f32) };
+    let settings = Settings {
+        preset: Some(coding.preset.clone()),
+        knob: coding.knob.map(|knob| knob.0 as f32),
+        resize: coding.resize.parse()?,
+    };
     let mut encoder = SampleEncoder::new(registry.get(&coding.codec)?.as_ref(), &settings)?;
     let mut decoder = SampleDecoder::new(registry.clone(), Limits::default());
     let manifest = Manifest::open(manifest, open::extensions(Modality::Image))?;

@@ -14,7 +14,7 @@ use afferent_measure::stats::curve::pareto_front;
 use afferent_measure::stats::equal_quality::{Reach, rate_at};
 use afferent_measure::stats::{self, Bootstrap, Interval};
 use afferent_media::{Modality, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The codec that others are compared with, where it was measured.
 const ANCHOR: &str = "jpeg";
@@ -28,18 +28,20 @@ const COST_SHARE: f64 = 0.95;
 /// The rows' own file as an operating point.
 const SOURCE: &str = "source";
 
-/// Colours, markers and dashes of codecs: the same on the whole report.
-pub(super) type Styles = BTreeMap<String, usize>;
+/// Colours, markers and dashes of codecs: the same in all of the report.
+pub(super) type Styles = BTreeMap<(Modality, String), usize>;
 
 pub(super) fn styles(rows: &Rows) -> Styles {
     let mut styles = Styles::new();
-    for point in rows.sets.iter().flat_map(|set| &set.points) {
-        styles.entry(point.coding.codec.clone()).or_default();
+    for modality in [Modality::Image, Modality::Audio] {
+        let sets = rows.sets.iter().filter(|set| set.key.modality == modality);
+        let names: BTreeSet<&str> = sets.flat_map(|set| &set.points).map(|point| point.coding.codec.as_str()).collect();
+        // By name, the anchor first.
+        let (anchor, others): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| *name == ANCHOR);
+        let names = anchor.into_iter().chain(others).enumerate();
+        styles.extend(names.map(|(number, name)| ((modality, name.to_owned()), number)));
     }
-    // By name, the anchor first.
-    let mut names: Vec<String> = styles.keys().cloned().collect();
-    names.sort_by_key(|name| name != ANCHOR);
-    names.into_iter().enumerate().map(|(number, name)| (name, number)).collect()
+    styles
 }
 
 /// Points of one codec that compete: presets, knobs and sizes together.
@@ -82,7 +84,11 @@ impl<'a> Board<'a> {
                 let rate = |&point: &usize| codings[point].codec.total().unwrap_or(f64::INFINITY);
                 references.extend(points.into_iter().min_by(|a, b| rate(a).total_cmp(&rate(b))));
             } else {
-                codecs.push(Codec { name, style: styles.get(name).copied().unwrap_or(0), points });
+                codecs.push(Codec {
+                    name,
+                    style: styles.get(&(set.key.modality, name.to_owned())).copied().unwrap_or(0),
+                    points,
+                });
             }
         }
         codecs.sort_by_key(|codec| codec.style);
@@ -186,7 +192,7 @@ impl<'a> Board<'a> {
         for (number, metric) in METRICS.iter().enumerate() {
             let chart = self.distortion(number)?;
             let query = format!(
-                "per operating point: Σ bits ⁄ Σ {} over rows that arrived, against the mean of {} over rows that have it",
+                "per operating point: Σ bits / Σ {} over rows that arrived, against the mean of {} over rows that have it",
                 self.per(),
                 metric.name
             );
@@ -249,7 +255,7 @@ impl<'a> Board<'a> {
         });
         Ok(Chart {
             title: format!("Rate and distortion: {}", about.name),
-            note: self.count(),
+            note: format!("{}{}", self.count(), thickness(&series)),
             x: self.rate_axis(),
             y: Axis::new(about.label(), Scale::Linear),
             levels: levels.collect(),
@@ -380,7 +386,7 @@ impl<'a> Board<'a> {
             used.iter().zip(&labels).map(|(&metric, label)| (label.as_str(), Show::Number(METRICS[metric].digits))),
         );
         let query = format!(
-            "group by operating point; total: Σ bits ⁄ Σ {0}; mean: mean of bits ⁄ {0} per sample; both over rows that arrived",
+            "group by operating point; total: Σ bits / Σ {0}; mean: mean of bits / {0} per sample; both over rows that arrived",
             self.per()
         );
         let mut grid = Grid::new("Operating points: rates and distortion", query, &columns);
@@ -412,8 +418,8 @@ impl<'a> Board<'a> {
     /// Times and counts of every point.
     fn times(&self) -> Grid {
         let per = match self.set.key.modality {
-            Modality::Image => "encode, ms⁄megapixel p50",
-            Modality::Audio => "encode, ms⁄s p50",
+            Modality::Image => "resize and encode, ms/megapixel p50",
+            Modality::Audio => "encode, ms/s p50",
         };
         let mut grid = Grid::new(
             "Operating points: times and counts",
@@ -537,7 +543,7 @@ impl<'a> View<'a> {
         section.lead.extend(self.board.caution());
         for (number, figure) in self.figures.iter().enumerate() {
             let query = format!(
-                "per operating point: Σ bits ⁄ Σ {} against {} over the rows of this model",
+                "per operating point: Σ bits / Σ {} against {} over the rows of this model",
                 self.board.per(),
                 figure.name()
             );
@@ -558,7 +564,7 @@ impl<'a> View<'a> {
                 &format!("cost-{}", figure.id()),
                 self.cost(number),
                 "per preset and size: PCHIP of log rate over the figure on the Pareto front, read at the share of pristine; \
-                 encoder's median time per megapixel at its cheapest point that reaches the share",
+                 median time to resize and encode per megapixel at its cheapest point that reaches the share",
                 vec![],
             );
         }
@@ -589,7 +595,12 @@ impl<'a> View<'a> {
         }
         Ok(Chart {
             title: format!("Rate and task: {} {}", about.name(), about.against()),
-            note: format!("{} · {} · bars: 95 % interval", board.count(), board.set.models[self.model].name),
+            note: format!(
+                "{} · {} · bars: 95 % interval{}",
+                board.count(),
+                board.set.models[self.model].name,
+                thickness(&series)
+            ),
             x: board.rate_axis(),
             y: Axis::new(format!("{}, %", about.name()), Scale::Linear),
             series,
@@ -619,7 +630,7 @@ impl<'a> View<'a> {
                         similarity.digits,
                         about.name()
                     );
-                    Some(Point { x, y, interval: None, label: label(coding), note })
+                    Some(Point { x, y, note, ..Point::default() })
                 })
                 .collect(),
         });
@@ -773,7 +784,7 @@ impl<'a> View<'a> {
                     _ if drawn.interval().is_none() && board.clusters() > 1 => "interval ends beyond what was measured",
                     _ => "",
                 };
-                let ratio = Resampled::map([&drawn, &of_anchor], |[rate, anchor]| rate / anchor);
+                let ratio = Resampled::fold(&[&drawn, &of_anchor], |rates| rates[0] / rates[1]);
                 grid.rows.push(vec![
                     codec.name.into(),
                     format!("{:.0} %", 100.0 * share).into(),
@@ -821,7 +832,7 @@ impl<'a> View<'a> {
         Chart {
             title: format!("Encoder's cost at {:.0} % of pristine {}", 100.0 * COST_SHARE, about.name()),
             note: format!("{} · lower left is better · one mark per preset and size that reaches it", board.count()),
-            x: Axis::new("encoder, milliseconds per megapixel of source, median (log)", Scale::Log),
+            x: Axis::new("resize and encode, milliseconds per megapixel of source, median (log)", Scale::Log),
             y: Axis::new(format!("codec rate at that quality, {} (log)", board.set.unit()), Scale::Log),
             series,
             levels: vec![],
@@ -847,6 +858,12 @@ impl<'a> View<'a> {
         grid.notes.extend(self.board.caution());
         grid
     }
+}
+
+/// What thick and thin lines are, where there are both.
+fn thickness(series: &[Series]) -> &'static str {
+    let faint = series.iter().any(|series| series.kind == Kind::Faint);
+    if faint { " · thick: each codec's front; thin: each of its presets and sizes" } else { "" }
 }
 
 /// The rate at a quality, of pairs of rate and quality; infinite on the side on
