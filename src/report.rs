@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Write every chart into this folder as SVG
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
+    /// Write where every number comes from into this file: tables, queries, digests of rows
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Where a data set's files are, to show its worst samples: the manifest or its folder
     #[arg(long, value_name = "NAME=PATH", value_parser = named)]
     data: Vec<(String, PathBuf)>,
@@ -54,6 +57,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     if let Some(folder) = &args.svg {
         report.svg(folder)?;
+    }
+    if let Some(file) = &args.trace {
+        std::fs::write(file, report.trace()).map_err(|e| Error::io(format!("writing {}", file.display()), e))?;
     }
     if args.text {
         print!("{}", report.text());
