@@ -73,7 +73,7 @@ fn file(name: &str, image: Image, quality: f32) -> Vec<u8> {
     let registry = afferent_codec_conventional::registry();
     let png = name.ends_with("png");
     let codec = registry.get(if png { "png" } else { "jpeg" }).unwrap();
-    let settings = Settings { preset: None, knob: (!png).then_some(quality) };
+    let settings = Settings { knob: (!png).then_some(quality), ..Settings::default() };
     let mut container = Vec::new();
     SampleEncoder::new(codec.as_ref(), &settings).unwrap().encode(&Sample::Image(image), &mut container).unwrap();
     Container::parse(&container).unwrap().chunks[0].bytes.to_vec()
@@ -252,6 +252,17 @@ fn what_is_not_recognised_is_told_what_was_looked_for() {
         assert!(tree.open(Some(kind)).is_err(), "{kind}");
     }
     refused(data::open(None, &tree.path().join("none"), &Options::default()), Code::NotFound, "there is no");
+}
+
+/// Rows that a server has sealed lie in Parquet files, and are no images.
+#[test]
+fn other_parquet_files_are_no_data_set() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results");
+    assert!(results.join("demo/rows.parquet").is_file());
+    refused(data::open(None, &results, &Options::default()), Code::NotFound, "no data set was recognised");
+    let rows = results.join("demo/rows.parquet");
+    let options = Options { extract: Some(std::env::temp_dir()), ..Options::default() };
+    refused(data::open(None, &rows, &options), Code::Unsupported, "no column of images");
 }
 
 #[test]

@@ -467,7 +467,11 @@ impl Segmentation {
     /// [`Code::NotFound`] or [`Code::Io`] if a file cannot be read,
     /// [`Code::Config`] if it is not UTF-8.
     pub fn read_prediction_map(&self) -> Result<Option<String>> {
-        self.prediction_map.as_ref().map(Source::read_text).transpose().map_err(|e| e.at("`segmentation.prediction_map`"))
+        self.prediction_map
+            .as_ref()
+            .map(Source::read_text)
+            .transpose()
+            .map_err(|e| e.at("`segmentation.prediction_map`"))
     }
 
     /// The table that says what each value of a reference mask counts as, likewise.
@@ -546,9 +550,8 @@ impl Source {
 
     /// A local text.
     fn read_text(&self) -> Result<String> {
-        String::from_utf8(self.read_local()?).map_err(|e| {
-            Error::new(Code::Config, "a list of classes is not UTF-8", "write it as UTF-8").caused_by(e)
-        })
+        String::from_utf8(self.read_local()?)
+            .map_err(|e| Error::new(Code::Config, "a list of classes is not UTF-8", "write it as UTF-8").caused_by(e))
     }
 
     /// The lines of a local text.
