@@ -254,6 +254,17 @@ fn what_is_not_recognised_is_told_what_was_looked_for() {
     refused(data::open(None, &tree.path().join("none"), &Options::default()), Code::NotFound, "there is no");
 }
 
+/// Rows that a server has sealed lie in Parquet files, and are no images.
+#[test]
+fn other_parquet_files_are_no_data_set() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results");
+    assert!(results.join("demo/rows.parquet").is_file());
+    refused(data::open(None, &results, &Options::default()), Code::NotFound, "no data set was recognised");
+    let rows = results.join("demo/rows.parquet");
+    let options = Options { extract: Some(std::env::temp_dir()), ..Options::default() };
+    refused(data::open(None, &rows, &options), Code::Unsupported, "no column of images");
+}
+
 #[test]
 fn imagenet_in_folders_of_wordnet_ids() {
     let tree = Tree::new();

@@ -23,12 +23,22 @@ pub(super) const ADAPTER: Adapter = Adapter {
     layout: "a .parquet file or a folder of them, with columns `image.bytes` and `label`",
     one_set: false,
     classes: 0,
-    recognise: |path| is_shard(path) || listing::files(path).flatten().any(|file| is_shard(&file)),
+    recognise,
     list: |path, options| list(path, options, None),
 };
 
 /// Rows that are in memory at a time.
 const BATCH: usize = 16;
+
+/// Any Parquet file that was named is a shard; in a folder the first must hold
+/// images, since rows of measurements are Parquet files too.
+fn recognise(path: &Path) -> bool {
+    is_shard(path)
+        || listing::files(path)
+            .flatten()
+            .find(|file| is_shard(file))
+            .is_some_and(|shard| guarded(|| Shard::open(&shard, Path::new(""), "", None, None)).is_ok())
+}
 
 fn is_shard(path: &Path) -> bool {
     path.is_file() && path.extension().is_some_and(|e| e == "parquet")
