@@ -6,12 +6,14 @@
 //! - [`table`]: those objects as tables for a terminal;
 //! - [`plot`]: rate against agreement, as one SVG file;
 //! - [`bundled`]: the media that the demo replays;
+//! - [`external`]: codecs that run as this machine's tools, where it has them;
 //! - [`folder`]: folders made anew for each run;
 //! - [`process`]: child processes, their events, logs and end.
 
 pub mod agent;
 pub mod bundled;
 pub mod demo;
+pub mod external;
 pub mod folder;
 pub mod plot;
 pub mod process;
