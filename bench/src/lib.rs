@@ -10,6 +10,7 @@
 //! - [`plot`]: rate against agreement, as one SVG file;
 //! - [`bundled`]: the media that the demo replays;
 //! - [`data`]: data sets as people keep them, each made into one manifest;
+//! - [`external`]: codecs that run as this machine's tools, where it has them;
 //! - [`folder`]: folders made anew for each run;
 //! - [`process`]: child processes, their events, logs and end.
 
@@ -18,6 +19,7 @@ pub mod bundled;
 pub mod chart;
 pub mod data;
 pub mod demo;
+pub mod external;
 pub mod folder;
 pub mod plot;
 pub mod process;

@@ -19,7 +19,7 @@ use std::str::FromStr;
 /// let half: Resize = "1/2".parse()?;
 /// assert_eq!(half.apply(375, 500), (188, 250));
 /// assert_eq!(half.to_string(), "1/2");
-/// assert_eq!("none".parse(), Ok(Resize::NONE));
+/// assert_eq!("none".parse::<Resize>()?, Resize::NONE);
 /// # Ok::<(), afferent_media::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
