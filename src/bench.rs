@@ -44,7 +44,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match args.what {
         What::Sweep { plan, out, workers, require } => {
             let options = sweep::Options { plan, out, workers, require };
-            let outcome = sweep::run(&options, &crate::codecs::registry())?;
+            let mut registry = crate::codecs::registry();
+            afferent_bench::external::register(&mut registry);
+            let outcome = sweep::run(&options, &registry)?;
             println!(
                 "{} samples at operating points, {} of them from before; rows in {}",
                 outcome.places,
