@@ -298,15 +298,15 @@ fn the_keyboard_reaches_and_works_everything(browser: &mut Browser) {
         reached.push(at);
     }
     assert!(reached[0].contains("skip"), "{reached:?}");
-    for part in ["BUTTON|theme", "A||", "|mark", "DIV||scroll", "SUMMARY", "|faint|", "-table"] {
+    for part in ["BUTTON|_theme", "A||", "|mark", "DIV||scroll", "SUMMARY", "|faint|", "_table"] {
         assert!(reached.iter().any(|at| at.contains(part)), "Tab does not reach `{part}`: {reached:#?}");
     }
 
     browser.ask("document.querySelector('.skip').focus()");
     browser.press("Enter");
-    assert_eq!(browser.ask("location.hash"), "#main");
+    assert_eq!(browser.ask("location.hash"), "#_main");
 
-    browser.ask("document.getElementById('theme').focus()");
+    browser.ask("document.getElementById('_theme').focus()");
     let before = browser.ask("getComputedStyle(document.documentElement).backgroundColor");
     browser.press(" ");
     assert_ne!(browser.ask("getComputedStyle(document.documentElement).backgroundColor"), before);
@@ -326,13 +326,14 @@ fn the_keyboard_reaches_and_works_everything(browser: &mut Browser) {
     }
 
     browser.ask(&format!("{figure}.querySelector('.mark[tabindex=\"0\"]').focus()"));
-    let first = browser.ask("document.getElementById('tip').textContent");
+    let first = browser.ask("document.getElementById('_tip').textContent");
     browser.press("ArrowRight");
-    let second = browser.ask("document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent");
+    let second =
+        browser.ask("document.getElementById('_tip').hidden ? '' : document.getElementById('_tip').textContent");
     assert!(second.as_str().unwrap().contains("n = ") && first != second, "{first} {second}");
 
-    let column = "[...document.getElementById('unnamed-images-points-table').tBodies[0].rows].map((row) => Number(row.cells[1].dataset.v))";
-    browser.ask("document.querySelectorAll('#unnamed-images-points-table thead button')[1].focus()");
+    let column = "[...document.getElementById('unnamed-images_points_table').tBodies[0].rows].map((row) => Number(row.cells[1].dataset.v))";
+    browser.ask("document.querySelectorAll('#unnamed-images_points_table thead button')[1].focus()");
     for (press, sign) in [("Enter", 1.0), (" ", -1.0)] {
         browser.press(press);
         let values: Vec<f64> =
@@ -345,7 +346,7 @@ fn the_keyboard_reaches_and_works_everything(browser: &mut Browser) {
     assert_eq!(browser.ask("document.querySelector('figure details').open"), true);
 
     browser.ask("URL.createObjectURL = (blob) => { globalThis.saved = blob.text(); return '#'; }; null");
-    browser.ask("document.querySelector('[data-csv=unnamed-images-points-table]').focus()");
+    browser.ask("document.querySelector('[data-csv=unnamed-images_points_table]').focus()");
     browser.press("Enter");
     let csv = browser.ask("saved");
     assert!(csv.as_str().unwrap().starts_with("operating point,"), "{csv}");

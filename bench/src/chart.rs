@@ -527,7 +527,7 @@ impl Canvas {
                 (x + 11.0, y + 4.0, "start"),
                 (x - 11.0, y + 4.0, "end"),
             ];
-            if let Some(place) = self.room(&point.label, 11.0, &places, 0.6) {
+            if let Some(place) = self.room(&point.label, 11.0, &places, 0.1) {
                 self.in_style(drawn.series.style, |canvas| canvas.rimmed(place, "knob", &point.label));
             }
         }

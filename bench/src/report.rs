@@ -76,7 +76,7 @@ impl Report {
         let mut figures: Vec<Figure> = Vec::new();
         for set in &rows.sets {
             let board = Board::new(set, &styles, options.bootstrap);
-            page.sections.push(board.section()?);
+            page.add(board.section()?);
             let manifest = options.data.iter().find(|(name, _)| Some(name) == set.key.name.as_ref());
             for model in 0..set.models.len() {
                 let view = View::new(&board, model)?;
@@ -88,7 +88,7 @@ impl Report {
                     section.blocks.push(Block { id: "worst".to_owned(), content: Content::Worst(worst) });
                 }
                 figures.extend(&view.figures);
-                page.sections.push(section);
+                page.add(section);
             }
         }
         page.definitions = definitions(rows, &figures, options);

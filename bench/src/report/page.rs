@@ -47,6 +47,17 @@ pub(crate) enum Content {
     Worst(Worst),
 }
 
+impl Page {
+    /// Adds a section, whose id gets a number if another has it or it is empty.
+    pub(crate) fn add(&mut self, mut section: Section) {
+        let wanted = std::mem::take(&mut section.id);
+        let numbers = std::iter::once(String::new()).chain((2..).map(|number| format!("-{number}")));
+        let free = |id: &String| !id.is_empty() && !self.sections.iter().any(|known| known.id == *id);
+        section.id = numbers.map(|number| slug(&format!("{wanted}{number}"))).find(free).unwrap_or_default();
+        self.sections.push(section);
+    }
+}
+
 impl Section {
     pub(crate) fn table(&mut self, id: &str, grid: Grid) {
         if !grid.rows.is_empty() {
@@ -62,9 +73,10 @@ impl Section {
         }
     }
 
-    /// The name of a block's files, without extension.
+    /// The name of a block in the report and of its files, without extension: no
+    /// slug has an underscore, so that no two are alike.
     pub(crate) fn file(&self, block: &Block) -> String {
-        format!("{}-{}", self.id, block.id)
+        format!("{}_{}", self.id, block.id)
     }
 }
 

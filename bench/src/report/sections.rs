@@ -92,11 +92,7 @@ impl<'a> Board<'a> {
             }
         }
         codecs.sort_by_key(|codec| codec.style);
-        let id = slug(&format!(
-            "{} {}",
-            set.name(),
-            set.key.sha256.as_deref().map_or("", |sha256| &sha256[..8.min(sha256.len())])
-        ));
+        let id = slug(&set.name());
         Self { set, codings, codecs, references, bootstrap, id }
     }
 

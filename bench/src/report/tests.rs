@@ -114,7 +114,7 @@ fn figures_are_those_counted_by_hand() {
     // Each takes 0.008 ms per 8,000 pixels: 1 ms per megapixel.
     assert!(near(number(table(&report, "times"), "jpeg p 1", "resize and encode, ms/megapixel"), 1.0));
 
-    let task = table(&report, "-task");
+    let task = table(&report, "_task");
     assert!(near(number(task, "jpeg p 1", "top-1 agreement"), 25.0));
     // Wilson's interval of 1 in 4, from statsmodels.
     let Cell::Range(value) = cell(task, "jpeg p 1", "top-1 agreement") else { panic!() };
@@ -173,8 +173,8 @@ fn what_is_pristine_is_told_by_rows_and_by_lossless_points() {
         report(vec![mask("png", 0.0, "0:0:6 0:1:1 1:0:1 1:1:2", true), mask("jpeg", 1.0, "0:0:1 1:0:1", false)]);
     let miou = 100.0 * (6.0 / 8.0 + 2.0 / 4.0) / 2.0;
     assert!(lead(&pristine).contains(&format!("{miou:.1} on pristine samples")), "{}", lead(&pristine));
-    assert!(near(number(table(&pristine, "-task"), "png p 0", "mIoU"), miou));
-    assert!(near(number(table(&pristine, "-task"), "jpeg p 1", "mIoU"), 25.0));
+    assert!(near(number(table(&pristine, "_task"), "png p 0", "mIoU"), miou));
+    assert!(near(number(table(&pristine, "_task"), "jpeg p 1", "mIoU"), 25.0));
     let chart = table(&pristine, "rate-miou");
     assert!(chart.rows.iter().any(|row| matches!(&row[0], Cell::Text(name) if name.contains("png (lossless)"))));
 
@@ -191,7 +191,7 @@ fn dependent_samples_are_drawn_together_or_have_no_interval() {
         }
         report(rows)
     };
-    let interval = |report: &Report| match cell(table(report, "-task"), "jpeg 420 5", "top-1 agreement") {
+    let interval = |report: &Report| match cell(table(report, "_task"), "jpeg 420 5", "top-1 agreement") {
         Cell::Range(value) => value.interval,
         other => panic!("{other:?}"),
     };
@@ -211,7 +211,7 @@ fn failures_and_strays_are_counted() {
     (rows[0].agrees, rows[0].correct, rows[0].psnr_db) = (None, None, None);
     rows.push(Row { modality: "smell".to_owned(), ..Row::new() });
     let report = report(rows);
-    assert!(near(number(table(&report, "-task"), "jpeg p 1", "top-1 agreement"), 0.0), "a failure is a miss");
+    assert!(near(number(table(&report, "_task"), "jpeg p 1", "top-1 agreement"), 0.0), "a failure is a miss");
     assert_eq!(number(table(&report, "times"), "jpeg p 1", "failures"), 1.0);
     let html = report.html();
     assert!(html.contains("1 coded samples failed") && html.contains("1 of no known codec"));
@@ -247,6 +247,11 @@ fn many() -> Vec<Row> {
         let lossless =
             [images("png", "balanced", None, 400_000, 0, 40), images("source", "file", None, 90_000, 13, 40)];
         rows.extend(lossless.concat().into_iter().map(|row| Row { model: Some(model.to_owned()), ..row }));
+    }
+    // Names that make the same id, or none.
+    for name in ["a set", "A-set", "画像"] {
+        let named = |row| Row { data_set: Some(name.to_owned()), ..row };
+        rows.extend(images("jpeg", "420", Some(5.0), 9000, 4, 3).into_iter().map(named));
     }
     rows.extend(sounds("opus", Some(6.0), 3000, 12));
     rows.extend(sounds("pcm", None, 128_000, 12));
@@ -299,10 +304,10 @@ fn every_screen_says_what_it_compares_with() {
     ] {
         assert!(html.contains(part), "`{part}` is missing");
     }
-    let Content::Chart(chart, _) = block(&report, "large-tract-cpu-rate-agreement") else { panic!() };
+    let Content::Chart(chart, _) = block(&report, "large-tract-cpu_rate-agreement") else { panic!() };
     assert_eq!(chart.legend().len(), 2);
     assert!(chart.faint() && chart.levels.iter().any(|level| level.name.starts_with("pristine · png")));
-    assert!(near(number(table(&report, "large-tract-cpu-task"), "jpeg 420 1", "top-1 accuracy"), 50.0));
+    assert!(near(number(table(&report, "large-tract-cpu_task"), "jpeg 420 1", "top-1 accuracy"), 50.0));
 }
 
 #[test]
@@ -319,8 +324,8 @@ fn charts_and_tables_are_files_too() {
         let files = std::fs::read_dir(rows.with_file_name(folder)).unwrap();
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
     };
-    assert!(names("csv").contains("pairs-points.csv") && names("csv").contains("pairs-rate-psnr.csv"));
-    assert!(names("svg").contains("pairs-net-tract-cpu-rate-agreement.svg"), "{:?}", names("svg"));
+    assert!(names("csv").contains("pairs_points.csv") && names("csv").contains("pairs_rate-psnr.csv"));
+    assert!(names("svg").contains("pairs-net-tract-cpu_rate-agreement.svg"), "{:?}", names("svg"));
     let missing = Options { rows: vec![folder.path().join("none.parquet")], ..options };
     assert_eq!(Report::new(&missing, &registry()).unwrap_err().code(), Code::NotFound);
 }
