@@ -43,6 +43,7 @@ pub struct RowLog {
     done: RangeSet,
     /// Records of unsealed rows, in order, and how many rows each holds.
     fresh: Vec<(Location, usize)>,
+    fresh_rows: usize,
     seal_rows: usize,
     connections: Connections,
 }
@@ -61,6 +62,7 @@ impl RowLog {
             folder: folder.to_path_buf(),
             done: RangeSet::default(),
             fresh: Vec::new(),
+            fresh_rows: 0,
             seal_rows,
             connections,
         };
@@ -85,6 +87,7 @@ impl RowLog {
             }
             Ok(())
         })?;
+        log.fresh_rows = log.fresh.iter().map(|(_, rows)| rows).sum();
         Ok(log)
     }
 
@@ -124,7 +127,7 @@ impl RowLog {
             }
             self.journal.sync()?;
             logged(self.done.count());
-            if self.fresh.iter().map(|(_, rows)| rows).sum::<usize>() >= self.seal_rows {
+            if self.fresh_rows >= self.seal_rows {
                 self.seal(&mut sealed)?;
             }
         }
@@ -142,6 +145,7 @@ impl RowLog {
         }
         let location = self.append(&Record::Rows { place, lengths }, &bytes)?;
         self.fresh.push((location, rows.len()));
+        self.fresh_rows += rows.len();
         Ok(())
     }
 
@@ -186,6 +190,7 @@ impl RowLog {
         self.journal.sync()?;
         self.journal.release(below.min(checkpoint.index))?;
         self.fresh.clear();
+        self.fresh_rows = 0;
         sealed(&path, rows);
         Ok(())
     }
