@@ -94,7 +94,10 @@ def main():
     parser.add_argument("--limit", type=int, default=400)
     args = parser.parse_args()
     root = pathlib.Path(args.data)
-    rows = list(csv.DictReader(open(root / "manifest.csv")))[: args.limit]
+    rows = list(csv.DictReader(open(root / "manifest.csv")))
+    # Evenly spread, as a plan's `limit` takes them.
+    count = min(args.limit, len(rows))
+    rows = [rows[i * len(rows) // count] for i in range(count)]
     files = [(row["file"], root / row["file"]) for row in rows]
     cases = {
         "one point": ([5], ["efficientnet-lite0"]),
@@ -115,6 +118,8 @@ def main():
                 plain_s, expected = plain(files, knobs, models, args.afferent, args.threads)
                 work = pathlib.Path(folder) / f"{len(knobs)}-{number}"
                 sweep_s, found = swept(args.data, len(files), knobs, models, args.afferent, args.threads, work)
+                if expected.keys() != found.keys():
+                    raise SystemExit("the sweep saw other samples than the plain pipeline")
                 same = sum(found.get(key) == value for key, value in expected.items())
                 runs.append({"plain_s": plain_s, "sweep_s": sweep_s, "same": same, "of": len(expected)})
             ratios = [run["plain_s"] / run["sweep_s"] for run in runs]

@@ -83,6 +83,9 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Resolved {
     methodology_version: u32,
+    build: String,
+    /// What runs networks, where there are any.
+    backend: Option<String>,
     points: Vec<Point>,
     /// Codec id to implementation and bitstream version.
     codecs: BTreeMap<String, (String, u16)>,
@@ -96,8 +99,27 @@ struct ResolvedData {
     samples: usize,
     limit: Option<usize>,
     metrics: Vec<Metric>,
-    /// Model name to digest of its weights.
-    models: Vec<(String, String)>,
+    models: Vec<ResolvedModel>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct ResolvedModel {
+    name: String,
+    /// SHA-256 of the weights.
+    sha256: String,
+    /// SHA-256 of everything else that its manifest says: how pixels go in, and what
+    /// the answer means.
+    manifest_sha256: String,
+}
+
+impl ResolvedModel {
+    fn new(store: &Store, name: &str) -> Result<Self> {
+        let resolved = store.resolve(name)?;
+        let manifest = serde_json::to_vec(&resolved.manifest)
+            .map_err(|e| Error::new(Code::Internal, "a manifest cannot be written", "report this").caused_by(e))?;
+        let digest = Sha256::digest(manifest).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { name: name.to_owned(), sha256: resolved.sha256.to_string(), manifest_sha256: digest })
+    }
 }
 
 /// One data set, ready to be swept.
@@ -125,14 +147,17 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     if let Some(zoo) = &plan.zoo {
         store = store.with_zoo(Path::new(zoo))?;
     }
-    let (sets, names, resolved) = open_data(&plan, &points, registry, &store, &options.out)?;
-    let epoch = claim(&options.out, &resolved)?;
-
+    let (sets, names, mut resolved) = open_data(&plan, &points, registry, &store, &options.out)?;
     let st_lpips = sets.iter().any(|set| set.st_lpips);
     let backend = match names.is_empty() && !st_lpips {
         true => Backend::Tract,
         false => Backend::open(&store, options.require)?,
     };
+    if !names.is_empty() || st_lpips {
+        resolved.backend = Some(backend.to_string());
+    }
+    let epoch = claim(&options.out, &resolved)?;
+
     let models: Vec<Loaded> = names.iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?;
     let similarity = st_lpips.then(|| LoadedSimilarity::open(&store, &backend, "st-lpips-alex")).transpose()?;
     let log = RowLog::open(&options.out.join("row-log"), &options.out.join("rows"), SEAL_ROWS, Connections::default())?;
@@ -220,6 +245,8 @@ fn open_data(
     let mut sets: Vec<Set> = Vec::new();
     let mut resolved = Resolved {
         methodology_version: afferent_measure::row::METHODOLOGY_VERSION,
+        build: concat!("afferent ", env!("CARGO_PKG_VERSION")).to_owned(),
+        backend: None,
         points: points.to_vec(),
         codecs: BTreeMap::new(),
         data: Vec::new(),
@@ -229,10 +256,10 @@ fn open_data(
         resolved.codecs.insert(point.codec.clone(), (descriptor.implementation.clone(), descriptor.version));
     }
     let mut first = 0;
-    for data in &plan.data {
+    for (number, data) in plan.data.iter().enumerate() {
         let options = data::Options {
             split: data.split.clone(),
-            extract: Some(out.join("extracted")),
+            extract: Some(out.join("extracted").join(number.to_string())),
             ..data::Options::default()
         };
         let mut set = data::open(data.kind.as_deref(), Path::new(&data.path), &options)?;
@@ -258,7 +285,7 @@ fn open_data(
                 names.len() - 1
             });
             models.push(index);
-            digests.push((name.clone(), store.resolve(name)?.sha256.to_string()));
+            digests.push(ResolvedModel::new(store, name)?);
         }
         let samples = spread(set.manifest.entries().iter().map(|entry| entry.id.clone()).collect(), data.limit);
         let metrics = data.metrics.clone().unwrap_or_else(|| plan.metrics.clone());
@@ -409,6 +436,8 @@ fn coded(
     let packet = wire.carry(&encoded, set.first + sample, opened)?;
     let mut rows = perceiver.rows(&packet, &encoded.body);
     for row in &mut rows {
+        // A gap does not say at which size it would have been.
+        row.resize = point.resize.to_string();
         row.resize_ms = encoder.resized_in().map(|took| took.as_secs_f64() * 1e3);
     }
     Ok(rows)

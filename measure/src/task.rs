@@ -79,6 +79,18 @@ impl Prediction {
         }
     }
 
+    /// What a model would have said that saw nothing, to be held against this
+    /// reference: a mask without classes, no boxes. `None` of classes, where no
+    /// prediction already counts as a miss.
+    #[must_use]
+    pub fn nothing_seen(&self) -> Option<Self> {
+        match self {
+            Self::Classes(_) => None,
+            Self::Mask(mask) => Some(Self::Mask(mask.without_classes())),
+            Self::Boxes(_) => Some(Self::Boxes(Vec::new())),
+        }
+    }
+
     /// What it consists of, for messages.
     const fn kind(&self) -> &'static str {
         match self {

@@ -153,10 +153,8 @@ impl Perceiver {
     pub fn rows(&mut self, packet: &StoredPacket, body: &[u8]) -> Vec<Row> {
         let mut base = self.describe(packet, body);
         let opened = self.open(packet, body, &mut base);
-        let pristine = match &opened {
-            Ok(_) => self.pristine(packet, &base),
-            Err(_) => None,
-        };
+        // What it is held against is known of a sample that never arrived, too.
+        let pristine = self.pristine(packet, &base);
         base.source_sha256 = pristine.as_ref().map(|pristine| pristine.sha256.clone());
         let decoded = opened.and_then(|container| self.decode(container, pristine.as_deref(), &mut base));
         if let Err(error) = &decoded {
@@ -209,7 +207,7 @@ impl Perceiver {
                     let pixels = base.source_units;
                     base.set_image_quality(&metrics::image::ImageQuality {
                         values: 3 * pixels,
-                        ssim: Some(1.0),
+                        ssim: self.metrics.structure.then_some(1.0),
                         ..Default::default()
                     });
                 }
@@ -292,7 +290,10 @@ impl Perceiver {
                 let compare = if self.metrics.structure { metrics::image::compare } else { metrics::image::errors };
                 row.set_image_quality(&compare(pristine.view(), decoded.view())?);
                 for similarity in &mut self.metrics.similarities {
-                    similarity.measure(pristine, decoded, row)?;
+                    // That a metric cannot judge an image is no fault of the codec.
+                    if let Err(error) = similarity.measure(pristine, decoded, row) {
+                        log::warn!("{}: {error}", similarity.metric.id);
+                    }
                 }
             }
             (Sample::Audio(decoded), Some(Sample::Audio(pristine))) => {
@@ -319,7 +320,23 @@ impl Perceiver {
             row.reference_index = reference.top1();
         }
         row.label_index = expected.truth.as_ref().and_then(Prediction::top1);
-        let Some(Sample::Image(image)) = decoded else { return Ok(()) };
+        let Some(Sample::Image(image)) = decoded else {
+            // Nothing was seen: every pixel and every box of the reference is missed.
+            let task = Arc::clone(&self.models[index].info);
+            for (kind, reference) in [
+                (ReferenceKind::Label, expected.truth.as_ref()),
+                (ReferenceKind::Pristine, expected.pristine.as_deref()),
+            ] {
+                let Some(reference) = reference else { continue };
+                let Some(nothing) = reference.nothing_seen() else { continue };
+                let score = task.task.score(&nothing, reference)?;
+                match kind {
+                    ReferenceKind::Label => row.set_label(reference, &score),
+                    _ => row.set_score(kind, reference, &score),
+                }
+            }
+            return Ok(());
+        };
 
         let model = &mut self.models[index];
         let start = Instant::now();
@@ -351,7 +368,7 @@ impl Perceiver {
         let Some(references) = &self.references else { return Ok(Expected::default()) };
         let model = &mut self.models[index];
         let truth = references
-            .truth(&packet.sample_id, model.info.task.as_ref())
+            .truth(&packet.sample_id, model.info.task.as_ref(), pristine)
             .map(|truth| model.info.task.ground_truth(truth))
             .transpose()?;
         let Some(Sample::Image(pristine)) = pristine.map(|pristine| &*pristine.sample) else {

@@ -168,10 +168,9 @@ impl References {
 
     /// What the data set says that `task` should find in a sample: a class, or
     /// the mask that came with its pristine sample.
-    pub(crate) fn truth(&self, sample_id: &str, task: &dyn Task) -> Option<Prediction> {
-        let place = *self.places.get(sample_id)?;
+    pub(crate) fn truth(&self, sample_id: &str, task: &dyn Task, pristine: Option<&Pristine>) -> Option<Prediction> {
         match task.id() {
-            "segmentation" => lock(&self.samples).get(place)?.mask.clone().map(Prediction::Mask),
+            "segmentation" => pristine?.mask.clone().map(Prediction::Mask),
             "classification" => self.entry(sample_id)?.label_index.map(Prediction::class),
             _ => None,
         }

@@ -3,7 +3,7 @@
 use super::figure::{Figure, Statistic};
 use super::grid::Value;
 use super::quality::METRICS;
-use super::rows::{Coded, ENCODE, Point, RESIZE, Seen, Set, TIMES};
+use super::rows::{Coded, ENCODE, Point, Seen, Set, TIMES};
 use afferent_measure::metrics::image::psnr_db;
 use afferent_measure::stats::{Bootstrap, Clusters, Mean, Proportion, Rate, Sorted};
 use afferent_media::{Code, Error, Modality, Result};
@@ -68,9 +68,8 @@ impl Coding {
                 times.push(f64::from(time));
             }
             if per > 0.0 {
-                // A sample that is not resized has no time of resizing.
-                let resize = Some(coded.times[RESIZE]).filter(|time| time.is_finite()).unwrap_or(0.0);
-                encode_per.push(f64::from(resize + coded.times[ENCODE]) * cost / per);
+                // The time of encoding has that of resizing in it.
+                encode_per.push(f64::from(coded.times[ENCODE]) * cost / per);
             }
         }
         out.lossless = compared > 0 && identical == compared;
@@ -183,6 +182,10 @@ fn stopped() -> Error {
     Error::new(Code::Internal, "a worker of the report stopped", "report this")
 }
 
+/// The fewest independent clusters that are resampled: of fewer there are too few
+/// different resamples to speak of an interval.
+pub(crate) const LEAST_CLUSTERS: usize = 5;
+
 /// The independent clusters of a set's samples.
 pub(crate) fn clusters(set: &Set) -> Clusters {
     Clusters::by(set.samples.iter().map(|sample| sample.cluster))
@@ -209,7 +212,7 @@ fn draw_chunk(
         }
         Some(0.0)
     };
-    if clusters.count() < 2 {
+    if clusters.count() < LEAST_CLUSTERS {
         keep(&vec![1; set.samples.len()]);
     } else {
         bootstrap.interval(clusters, keep)?;
@@ -277,9 +280,7 @@ pub(crate) fn value(set: &Set, figure: Figure, seen: &[Seen], drawn: &Resampled)
     clusters.dedup();
     let (n, clusters) = (judged.len() as u64, clusters.len() as u64);
     let independent = clusters == n;
-    let interval = if clusters < 2 {
-        None
-    } else if figure.proportion() && independent {
+    let interval = if figure.proportion() && independent && clusters > 1 {
         let hits = judged.iter().filter(|seen| figure.hit(&seen.scores) == Some(true)).count() as u64;
         Proportion::wilson(hits, n).map(|share| (100.0 * share.low, 100.0 * share.high))
     } else {

@@ -157,21 +157,22 @@ impl Figure {
             }
             (Kind::Miou, true) => {
                 "Mean over classes of intersection over union, TP / (TP + FP + FN), of pixels summed over the set \
-                 (Everingham et al. 2015); failed samples have none and are left out."
+                 (Everingham et al. 2015). Every pixel of a sample that failed is wrong."
             }
             (Kind::Miou, false) => {
                 "The same with the mask that the same model predicts for the pristine image as the reference."
             }
             (Kind::Precision, true) => {
-                "COCO's average precision, IoU 0.50 to 0.95 (Lin et al. 2014). Reference: pycocotools; failed samples have \
-                 none and are left out."
+                "COCO's average precision, IoU 0.50 to 0.95 (Lin et al. 2014). Reference: pycocotools. Every box of a sample \
+                 that failed is missed."
             }
             (Kind::Precision, false) => {
                 "The same with the boxes that the same model predicts for the pristine image as the reference."
             }
             (Kind::Auc, _) => {
                 "Area under the ROC curve: how probably a positive sample scores above a negative one, ties counting half \
-                 (Hanley and McNeil 1982). Reference: scikit-learn, roc_auc_score."
+                 (Hanley and McNeil 1982). Reference: scikit-learn, roc_auc_score. Samples that failed have no score and are \
+                 left out."
             }
         }
     }

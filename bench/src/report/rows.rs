@@ -47,6 +47,8 @@ pub(crate) struct ModelKey {
     pub(crate) name: String,
     pub(crate) provider: String,
     pub(crate) task: String,
+    /// Digests of weights, preprocessing and postprocessing: other ones are another model.
+    pub(crate) digests: [Option<String>; 3],
 }
 
 /// One sample of a data set.
@@ -110,9 +112,7 @@ pub(crate) struct Coded {
 
 /// What takes time, in the order of [`Coded::times`].
 pub(crate) const TIMES: [&str; 5] = ["resize", "encode", "link", "decode", "restore"];
-/// Places of the device's work in [`TIMES`].
-pub(crate) const RESIZE: usize = 0;
-/// The encoder's.
+/// Place of the encoder's, which has that of resizing in it, in [`TIMES`].
 pub(crate) const ENCODE: usize = 1;
 
 /// What one model saw in one decoded sample.
@@ -267,6 +267,7 @@ impl Open {
                 name: name.clone(),
                 provider: row.provider.clone().unwrap_or_default(),
                 task: row.task.clone().unwrap_or_default(),
+                digests: [row.model_sha256.clone(), row.preprocess_digest.clone(), row.postprocess_digest.clone()],
             };
             self.models.iter().position(|known| *known == key).unwrap_or_else(|| {
                 self.models.push(key);
@@ -374,7 +375,8 @@ impl Coded {
 
     /// Whether its bitstream arrived: what rates are over.
     pub(crate) fn arrived(&self) -> bool {
-        self.content > 0 || self.header > 0 || self.container > 0
+        // A gap is all container: it says why there is no sample.
+        self.content > 0 || self.header > 0
     }
 
     /// The codec's bits: content and headers.

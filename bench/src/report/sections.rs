@@ -1,6 +1,6 @@
 //! Charts and tables of each data set, and of each model on it.
 
-use super::analysis::{Coding, Draws, Resampled, Times, clusters, draw, inference, pristine, value};
+use super::analysis::{Coding, Draws, LEAST_CLUSTERS, Resampled, Times, clusters, draw, inference, pristine, value};
 use super::figure::Figure;
 use super::grid::{Cell, Grid, Show, Value};
 use super::page::{Section, slug};
@@ -122,7 +122,9 @@ impl<'a> Board<'a> {
     /// What must be said of intervals over so many independent clusters.
     fn caution(&self) -> Vec<String> {
         match self.clusters() as u64 {
-            0 | 1 => vec!["One group of dependent samples: there is no interval.".to_owned()],
+            few if few < LEAST_CLUSTERS as u64 => vec![format!(
+                "Indicative: {few} independent groups of samples, fewer than {LEAST_CLUSTERS}: there is no interval."
+            )],
             few if few < Interval::FEW => vec![format!(
                 "Indicative: {few} independent samples, fewer than {}; intervals are too narrow, differences may be chance.",
                 Interval::FEW
@@ -777,16 +779,21 @@ impl<'a> View<'a> {
                     rate if rate == f64::INFINITY => "not reached",
                     rate if rate == f64::NEG_INFINITY => "reached at the lowest rate measured",
                     rate if rate.is_nan() => "no curve",
-                    _ if drawn.interval().is_none() && board.clusters() > 1 => "interval ends beyond what was measured",
+                    _ if drawn.interval().is_none() && board.clusters() >= LEAST_CLUSTERS => {
+                        "interval ends beyond what was measured"
+                    }
                     _ => "",
                 };
-                let ratio = Resampled::fold(&[&drawn, &of_anchor], |rates| rates[0] / rates[1]);
+                // An infinite rate is one that was not measured: no ratio of the set without both.
+                let both = drawn.whole.is_finite() && of_anchor.whole.is_finite();
+                let ratio = Resampled::fold(&[&drawn, &of_anchor], |rates| rate_ratio(rates[0], rates[1]));
+                let ratio = both.then(|| self.over_points(&ratio)).flatten();
                 grid.rows.push(vec![
                     codec.name.into(),
                     format!("{:.0} %", 100.0 * share).into(),
                     Cell::Number(quality),
                     self.over_points(&drawn).into(),
-                    self.over_points(&ratio).into(),
+                    ratio.into(),
                     remark.into(),
                 ]);
             }
@@ -878,9 +885,21 @@ fn rate_needed(pairs: &[f64], quality: f64) -> f64 {
     }
 }
 
+/// The ratio of two rates of which either may be infinite: not measured on that
+/// side. A draw in which the anchor was reached below all measured rates counts as
+/// an infinite ratio, one in which it was not reached as the least.
+fn rate_ratio(rate: f64, anchor: f64) -> f64 {
+    let log = |rate: f64| if rate == f64::NEG_INFINITY { rate } else { rate.ln() };
+    match log(rate) - log(anchor) {
+        ratio if ratio == f64::NEG_INFINITY || ratio == f64::INFINITY => ratio,
+        ratio => ratio.exp(),
+    }
+}
+
 impl From<Interval> for Value {
     fn from(Interval { estimate, low, high, n, clusters }: Interval) -> Self {
-        Self { estimate, interval: Some((low, high)), n, clusters }
+        let enough = clusters >= LEAST_CLUSTERS as u64;
+        Self { estimate, interval: enough.then_some((low, high)), n, clusters }
     }
 }
 

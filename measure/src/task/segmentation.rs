@@ -40,6 +40,12 @@ impl LabelMap {
         Ok(Self { width, height, classes })
     }
 
+    /// A mask of the same size in which no pixel has a class.
+    #[must_use]
+    pub fn without_classes(&self) -> Self {
+        Self { classes: vec![NO_CLASS; self.classes.len()], ..*self }
+    }
+
     /// Width in pixels.
     #[must_use]
     pub const fn width(&self) -> u32 {

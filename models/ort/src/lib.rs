@@ -269,6 +269,10 @@ impl OrtNetwork {
                 )
                 .caused_by(e)
             })?;
+        if provider != Provider::Cpu {
+            // Operators that the provider lacks must not run on the processor unseen.
+            builder = builder.with_disable_cpu_fallback().map_err(<ort::Error>::from).map_err(unusable)?;
+        }
         let session = builder.commit_from_memory(&source.model).map_err(unusable)?;
         let inputs = session.inputs().iter().map(|input| Ok((input.name().to_owned(), float_axes(input)?)));
         let inputs = inputs.collect::<Result<_>>()?;
