@@ -3,6 +3,7 @@
 use afferent_bench::report::{Options, Report};
 use afferent_measure::stats::Bootstrap;
 use afferent_media::{Error, Result};
+use std::io::Write;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -56,8 +57,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         report.svg(folder)?;
     }
     if args.text {
-        print!("{}", report.text());
-        return Ok(());
+        let written = std::io::stdout().write_all(report.text().as_bytes());
+        return written.map_err(|e| Error::io("writing to the terminal", e));
     }
     std::fs::write(&args.out, report.html()).map_err(|e| Error::io(format!("writing {}", args.out.display()), e))?;
     println!("Wrote {}", args.out.display());

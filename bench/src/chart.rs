@@ -185,7 +185,7 @@ impl Chart {
                 rect class="ground" width=(WIDTH) height=(height) rx="8" {}
                 text class="title" x=(LEFT) y="34" { (self.title) }
                 text class="soft" x=(LEFT) y="58" { (self.note) }
-                (self.body(TITLED))
+                (self.body(TITLED, None))
             }
         }
         .into_string();
@@ -202,7 +202,7 @@ impl Chart {
         html! {
             svg class="chart" viewBox=(format!("0 0 {WIDTH} {}", BARE + PLOT + BOTTOM)) role="group"
                 aria-roledescription="chart" aria-label=(self.title) {
-                (self.body(BARE))
+                (self.body(BARE, Some(false)))
             }
         }
     }
@@ -233,7 +233,7 @@ impl Chart {
         series.points.iter().filter(|point| self.x.shows(point.x) && self.y.shows(point.y))
     }
 
-    fn body(&self, top: f64) -> Markup {
+    fn body(&self, top: f64, reach: Option<bool>) -> Markup {
         let points = || self.series.iter().flat_map(|series| self.shown(series));
         let levels = || self.levels.iter().map(|level| level.y).filter(|&y| self.y.shows(y));
         let heights = || {
@@ -244,7 +244,7 @@ impl Chart {
             x: Span::of(&self.x, points().map(|point| point.x), (LEFT, WIDTH - RIGHT)),
             y: Span::of(&self.y, heights(), (top + PLOT, top)),
         };
-        let mut canvas = Canvas { top, ..Canvas::default() };
+        let mut canvas = Canvas { top, reach, ..Canvas::default() };
         canvas.axes(&frame, self);
         for level in self.levels.iter().filter(|level| self.y.shows(level.y)) {
             canvas.level(&frame, level);
@@ -387,8 +387,8 @@ struct Canvas {
     top: f64,
     body: String,
     taken: Vec<Area>,
-    /// Whether a point can be reached by Tab already.
-    reached: bool,
+    /// On a page: whether a point can be reached by Tab already.
+    reach: Option<bool>,
 }
 
 impl Canvas {
@@ -463,10 +463,12 @@ impl Canvas {
         }
         for (point, x, y) in places {
             let reach = if kind == Kind::Faint { 0.55 } else { 1.0 };
-            let turn = if std::mem::replace(&mut self.reached, true) { "-1" } else { "0" };
+            let outline = marker(series.style, *x, *y, reach);
+            let turn = self.reach.as_mut().map(|reached| if std::mem::replace(reached, true) { "-1" } else { "0" });
             self.put(&html! {
-                path class={ "mark f" (hue) } d=(marker(series.style, *x, *y, reach)) tabindex=(turn) role="img"
-                    aria-label=(point.note) { title { (point.note) } }
+                path class={ "mark f" (hue) } d=(outline) tabindex=[turn] role=[turn.map(|_| "img")] {
+                    title { (point.note) }
+                }
             });
         }
         self.body.push_str("</g>\n");
@@ -525,7 +527,7 @@ impl Canvas {
                 (x + 11.0, y + 4.0, "start"),
                 (x - 11.0, y + 4.0, "end"),
             ];
-            if let Some(place) = self.room(&point.label, 11.0, &places, 0.6) {
+            if let Some(place) = self.room(&point.label, 11.0, &places, 0.1) {
                 self.in_style(drawn.series.style, |canvas| canvas.rimmed(place, "knob", &point.label));
             }
         }

@@ -14,11 +14,12 @@
 //! - `rows`: rows made small;
 //! - `figure`, `quality`: what is measured of a model, and of a signal;
 //! - `analysis`: figures of operating points, and resampling;
-//! - `sections`: charts and tables of them;
+//! - `board`, `view`: charts and tables of a data set, and of a model on it;
 //! - `page`, `grid`, `html`: what a report consists of, and how it is written;
 //! - `samples`: the worst samples, coded again.
 
 mod analysis;
+mod board;
 mod figure;
 mod grid;
 mod html;
@@ -26,17 +27,18 @@ mod page;
 mod quality;
 mod rows;
 mod samples;
-mod sections;
+mod view;
 
 use afferent_codec::Registry;
 use afferent_measure::stats::Bootstrap;
 use afferent_media::{Error, Modality, Result};
+use board::Board;
 use figure::Figure;
 use page::{Block, Content, Page};
 use quality::METRICS;
 use rows::Rows;
-use sections::{Board, View};
 use std::path::{Path, PathBuf};
+use view::View;
 
 /// What a report is made of.
 #[derive(Debug, Clone)]
@@ -71,12 +73,12 @@ impl Report {
     }
 
     fn of(rows: &Rows, options: &Options, registry: &Registry) -> Result<Self> {
-        let styles = sections::styles(rows);
+        let styles = board::styles(rows);
         let mut page = head(rows, options);
         let mut figures: Vec<Figure> = Vec::new();
         for set in &rows.sets {
             let board = Board::new(set, &styles, options.bootstrap);
-            page.sections.push(board.section()?);
+            page.add(board.section()?);
             let manifest = options.data.iter().find(|(name, _)| Some(name) == set.key.name.as_ref());
             for model in 0..set.models.len() {
                 let view = View::new(&board, model)?;
@@ -88,7 +90,7 @@ impl Report {
                     section.blocks.push(Block { id: "worst".to_owned(), content: Content::Worst(worst) });
                 }
                 figures.extend(&view.figures);
-                page.sections.push(section);
+                page.add(section);
             }
         }
         page.definitions = definitions(rows, &figures, options);
@@ -241,7 +243,7 @@ fn head(rows: &Rows, options: &Options) -> Page {
 fn definitions(rows: &Rows, figures: &[Figure], options: &Options) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = [
         ("rate", "codec: payload, side information and codec headers; header-free: without the headers; storage: with the container; \
-                  transmit: with framing and the transport's share. total: Σ bits ⁄ Σ source pixels (or seconds); mean: mean of each sample's ratio."),
+                  transmit: with framing and the transport's share. total: Σ bits / Σ source pixels (or seconds); mean: mean of each sample's ratio."),
         ("BD-rate", "Mean horizontal distance of two curves over their common range of quality (Bjøntegaard, VCEG-M33, 2001), by PCHIP \
                      of log rate (SciPy, PchipInterpolator), for each image apart; percent: mean of the images' percentages; geometric: \
                      of the mean log ratio."),
@@ -272,3 +274,6 @@ fn definitions(rows: &Rows, figures: &[Figure], options: &Options) -> Vec<(Strin
     all.extend(used.map(|(_, metric)| (metric.name.to_owned(), metric.definition.to_owned())));
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,10 @@
 use super::figure::{Figure, Statistic};
 use super::grid::Value;
 use super::quality::METRICS;
-use super::rows::{Coded, ENCODE, Point, Seen, Set, TIMES};
+use super::rows::{Coded, ENCODE, Point, RESIZE, Seen, Set, TIMES};
 use afferent_measure::metrics::image::psnr_db;
 use afferent_measure::stats::{Bootstrap, Clusters, Mean, Proportion, Rate, Sorted};
-use afferent_media::{Modality, Result};
+use afferent_media::{Code, Error, Modality, Result};
 use std::num::NonZero;
 
 /// Median and 95th percentile.
@@ -27,7 +27,7 @@ pub(crate) struct Coding {
     pub(crate) metrics: [Option<f64>; METRICS.len()],
     /// Milliseconds in the order of [`TIMES`].
     pub(crate) times: [Times; TIMES.len()],
-    /// Milliseconds of the encoder per megapixel of the source, or per second of sound.
+    /// Milliseconds to resize and encode per megapixel of the source, or per second of sound.
     pub(crate) encode_per: Times,
 }
 
@@ -68,7 +68,9 @@ impl Coding {
                 times.push(f64::from(time));
             }
             if per > 0.0 {
-                encode_per.push(f64::from(coded.times[ENCODE]) * cost / per);
+                // A sample that is not resized has no time of resizing.
+                let resize = Some(coded.times[RESIZE]).filter(|time| time.is_finite()).unwrap_or(0.0);
+                encode_per.push(f64::from(resize + coded.times[ENCODE]) * cost / per);
             }
         }
         out.lossless = compared > 0 && identical == compared;
@@ -117,17 +119,8 @@ impl Resampled {
         Some((end(0.025)?, end(0.975)?))
     }
 
-    /// The same of a function of several figures, resample by resample.
-    pub(crate) fn map<const N: usize>(of: [&Self; N], f: impl Fn([f64; N]) -> f64) -> Self {
-        let length = of.iter().map(|figure| figure.drawn.len()).min().unwrap_or(0);
-        Self {
-            whole: f(of.map(|figure| figure.whole)),
-            drawn: (0..length).map(|draw| f(of.map(|figure| figure.drawn[draw]))).collect(),
-        }
-    }
-
-    /// The same of a function of many figures, resample by resample: `f` is
-    /// handed the figures of one draw.
+    /// A function of figures, of the whole set and of each resample: `f` is handed
+    /// the figures of one draw.
     pub(crate) fn fold(of: &[&Self], f: impl Fn(&[f64]) -> f64) -> Self {
         let length = of.iter().map(|figure| figure.drawn.len()).min().unwrap_or(0);
         let mut values: Vec<f64> = of.iter().map(|figure| figure.whole).collect();
@@ -186,8 +179,8 @@ pub(crate) fn draw(set: &Set, model: usize, figures: &[Figure], bootstrap: &Boot
     Ok(draws)
 }
 
-fn stopped() -> afferent_media::Error {
-    afferent_media::Error::new(afferent_media::Code::Internal, "a worker of the report stopped", "report this")
+fn stopped() -> Error {
+    Error::new(Code::Internal, "a worker of the report stopped", "report this")
 }
 
 /// The independent clusters of a set's samples.

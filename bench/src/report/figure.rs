@@ -3,7 +3,7 @@
 use super::rows::Seen;
 use afferent_measure::Row;
 use afferent_measure::stats::auc::auc;
-use afferent_measure::task::detection::average_precision;
+use afferent_measure::task::detection::Ranking;
 use afferent_measure::task::segmentation::NO_CLASS;
 use afferent_measure::task::{Confusion, Matches};
 use afferent_media::Result;
@@ -36,12 +36,14 @@ pub(crate) struct Scores {
     label: Option<Box<Statistics>>,
 }
 
+/// A class's number, the pixels where prediction and reference both have it, and
+/// the sum of the pixels of either.
+type Overlap = (u8, f64, f64);
+
 /// Sufficient statistics of masks and boxes.
 #[derive(Debug, Clone)]
 enum Statistics {
-    /// For each class its number, the pixels where prediction and reference both
-    /// have it, and the sum of the pixels of either.
-    Mask(Vec<(u8, f64, f64)>),
+    Mask(Vec<Overlap>),
     Boxes(Matches),
 }
 
@@ -60,7 +62,7 @@ impl Statistics {
 /// What [`Confusion::iou_per_class`] divides, so that it can be summed over
 /// drawn samples without their matrices.
 #[allow(clippy::cast_precision_loss)]
-fn overlaps(confusion: &Confusion) -> Vec<(u8, f64, f64)> {
+fn overlaps(confusion: &Confusion) -> Vec<Overlap> {
     let mut sums = [(0.0, 0.0); 256];
     for (expected, predicted, count) in confusion.cells() {
         let count = count as f64;
@@ -154,7 +156,7 @@ impl Figure {
                  coding changed, not whether the model is right. A sample that failed is a miss. Interval: as of accuracy."
             }
             (Kind::Miou, true) => {
-                "Mean over classes of intersection over union, TP ⁄ (TP + FP + FN), of pixels summed over the set \
+                "Mean over classes of intersection over union, TP / (TP + FP + FN), of pixels summed over the set \
                  (Everingham et al. 2015); failed samples have none and are left out."
             }
             (Kind::Miou, false) => {
@@ -218,7 +220,7 @@ impl Figure {
                 })
             }
             Kind::Miou => {
-                let masks: Vec<(usize, &[(u8, f64, f64)])> = seen
+                let masks: Vec<(usize, &[Overlap])> = seen
                     .iter()
                     .filter_map(|seen| match self.statistics(&seen.scores)? {
                         Statistics::Mask(classes) => Some((place(seen), &classes[..])),
@@ -241,17 +243,17 @@ impl Figure {
                 })
             }
             Kind::Precision => {
-                let boxes: Vec<(usize, &Matches)> = seen
+                let (places, boxes): (Vec<usize>, Vec<&Matches>) = seen
                     .iter()
                     .filter_map(|seen| match self.statistics(&seen.scores)? {
                         Statistics::Boxes(matches) => Some((place(seen), matches)),
                         Statistics::Mask(_) => None,
                     })
-                    .collect();
+                    .unzip();
+                let ranking: Ranking = boxes.into_iter().collect();
                 Box::new(move |weights| {
-                    let drawn =
-                        boxes.iter().flat_map(|&(sample, found)| std::iter::repeat_n(found, weights[sample] as usize));
-                    average_precision(drawn).map_or(f64::NAN, |precision| 100.0 * precision.ap)
+                    let weights: Vec<u32> = places.iter().map(|&sample| weights[sample]).collect();
+                    ranking.average_precision(&weights).map_or(f64::NAN, |precision| 100.0 * precision.ap)
                 })
             }
             Kind::Auc => {

@@ -2,6 +2,7 @@
 
 use crate::chart::Chart;
 use crate::table;
+use afferent_measure::stats::Interval;
 use afferent_media::{Code, Error, Result};
 use maud::{Markup, html};
 
@@ -14,6 +15,12 @@ pub(crate) struct Value {
     pub(crate) n: u64,
     /// Independent clusters of those.
     pub(crate) clusters: u64,
+}
+
+impl From<Interval> for Value {
+    fn from(Interval { estimate, low, high, n, clusters }: Interval) -> Self {
+        Self { estimate, interval: Some((low, high)), n, clusters }
+    }
 }
 
 /// How a column is written.
@@ -259,7 +266,7 @@ mod tests {
         let value = |interval| Some(Value { estimate: 91.25, interval, n: 40, clusters: 40 });
         grid.rows = vec![
             vec!["jpeg, \"420\"".into(), Some(0.125).into(), value(Some((80.0, 96.04))).into()],
-            vec!["png".into(), None.into(), value(None).into()],
+            vec!["png".into(), Cell::None, value(None).into()],
             vec!["odd".into(), Some(f64::NAN).into(), Cell::Number(-0.01)],
         ];
         grid

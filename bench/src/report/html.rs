@@ -7,6 +7,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
+/// Lines of a table that is shown at once.
+const LONG: usize = 30;
+
 /// The whole page.
 pub(crate) fn render(page: &Page) -> String {
     let colours = format!(
@@ -30,15 +33,15 @@ pub(crate) fn render(page: &Page) -> String {
                 style { (PreEscaped(colours)) (PreEscaped(chart::rules())) (PreEscaped(STYLE)) }
             }
             body {
-                a.skip href="#main" { "Skip to the figures" }
+                a.skip href="#_main" { "Skip to the figures" }
                 header {
                     h1 { (page.title) }
-                    button.script #theme type="button" aria-pressed="false" { "Dark" }
+                    button.script #_theme type="button" aria-pressed="false" { "Dark" }
                 }
                 (contents(page))
-                main #main tabindex="-1" {
-                    section #measured aria-labelledby="measured-head" {
-                        h2 #measured-head { "What was measured" }
+                main #_main tabindex="-1" {
+                    section #_measured aria-labelledby="_measured_head" {
+                        h2 #_measured_head { "What was measured" }
                         dl { @for (name, values) in &page.facts {
                             dt { (name) }
                             @for value in values { dd { (value) } }
@@ -48,7 +51,7 @@ pub(crate) fn render(page: &Page) -> String {
                     @for section in &page.sections { (part(section)) }
                     (method(page))
                 }
-                div #tip role="tooltip" hidden {}
+                div #_tip role="tooltip" hidden {}
                 script { (PreEscaped(SCRIPT)) }
             }
         }
@@ -60,18 +63,18 @@ fn contents(page: &Page) -> Markup {
     html! {
         nav aria-label="Contents" {
             ul {
-                li { a href="#measured" { "What was measured" } }
+                li { a href="#_measured" { "What was measured" } }
                 @for section in &page.sections {
                     li class=[section.inner.then_some("inner")] { a href={ "#" (section.id) } { (section.heading) } }
                 }
-                li { a href="#method" { "Method" } }
+                li { a href="#_method" { "Method" } }
             }
         }
     }
 }
 
 fn part(section: &Section) -> Markup {
-    let head = format!("{}-head", section.id);
+    let head = format!("{}_head", section.id);
     html! {
         section #(section.id) aria-labelledby=(head) {
             @if section.inner { h3 #(head) { (section.heading) } } @else { h2 #(head) { (section.heading) } }
@@ -82,14 +85,21 @@ fn part(section: &Section) -> Markup {
 }
 
 fn content(id: &str, block: &Block) -> Markup {
-    let table = format!("{id}-table");
+    let table = format!("{id}_table");
     match &block.content {
+        // A long table stands behind its heading.
+        Content::Table(grid) if grid.rows.len() > LONG => html! {
+            details.block #(id) {
+                summary { (grid.title) " (" (grid.rows.len()) " lines)" }
+                (grid.html(&table))
+            }
+        },
         Content::Table(grid) => html! { div.block #(id) { (grid.html(&table)) } },
         Content::Worst(worst) => html! { div.block #(id) { (worst.html()) } },
         Content::Chart(chart, grid) => html! {
-            figure.block #(id) aria-labelledby={ (id) "-title" } {
+            figure.block #(id) aria-labelledby={ (id) "_title" } {
                 figcaption {
-                    h4 #{ (id) "-title" } { (chart.title) }
+                    h4 #{ (id) "_title" } { (chart.title) }
                     p.note { (chart.note) }
                 }
                 div.legend role="group" aria-label="Show or hide" {
@@ -112,8 +122,8 @@ fn content(id: &str, block: &Block) -> Markup {
 
 fn method(page: &Page) -> Markup {
     html! {
-        section #method aria-labelledby="method-head" {
-            h2 #method-head { "Method" }
+        section #_method aria-labelledby="_method_head" {
+            h2 #_method_head { "Method" }
             p { "Every figure is a query over rows: one row per sample, operating point and model. Each table states its query." }
             dl { @for (name, definition) in &page.definitions { dt { (name) } dd { (definition) } } }
             h3 { "Rows" }

@@ -4,7 +4,7 @@
   root.classList.add("js");
 
   // Light and dark: the system's choice until the button is used.
-  const theme = document.getElementById("theme");
+  const theme = document.getElementById("_theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const show = () => theme.setAttribute("aria-pressed", String(dark()));
@@ -16,7 +16,7 @@
   show();
 
   // What a point says, beside it.
-  const tip = document.getElementById("tip");
+  const tip = document.getElementById("_tip");
   const hide = () => { tip.hidden = true; };
   const tell = (mark) => {
     tip.textContent = mark.getAttribute("aria-label");
@@ -28,7 +28,11 @@
   };
   for (const chart of document.querySelectorAll(".scroll > .chart")) {
     const marks = [...chart.querySelectorAll(".mark")];
-    for (const mark of marks) mark.querySelector("title")?.remove();
+    // The browser's own tip would stand beside ours.
+    for (const mark of marks) {
+      mark.setAttribute("aria-label", mark.textContent.trim());
+      mark.querySelector("title")?.remove();
+    }
     chart.addEventListener("pointerover", (event) => event.target.matches(".mark") ? tell(event.target) : hide());
     chart.addEventListener("pointerleave", hide);
     chart.addEventListener("focusin", (event) => tell(event.target));
@@ -111,7 +115,7 @@
       const text = lines.map((line) => line.map(quote).join(",") + "\n").join("");
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-      link.download = `${button.dataset.csv.replace(/-table$/, "")}.csv`;
+      link.download = `${button.dataset.csv.replace(/_table$/, "")}.csv`;
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     });

@@ -42,9 +42,20 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A chart, and its figures.
-    Chart(Chart, Grid),
+    Chart(Box<Chart>, Grid),
     Table(Grid),
     Worst(Worst),
+}
+
+impl Page {
+    /// Adds a section, whose id gets a number if another has it or it is empty.
+    pub(crate) fn add(&mut self, mut section: Section) {
+        let wanted = std::mem::take(&mut section.id);
+        let numbers = std::iter::once(String::new()).chain((2..).map(|number| format!("-{number}")));
+        let free = |id: &String| !id.is_empty() && !self.sections.iter().any(|known| known.id == *id);
+        section.id = numbers.map(|number| slug(&format!("{wanted}{number}"))).find(free).unwrap_or_default();
+        self.sections.push(section);
+    }
 }
 
 impl Section {
@@ -58,13 +69,14 @@ impl Section {
     pub(crate) fn chart(&mut self, id: &str, chart: Chart, query: &str, notes: Vec<String>) {
         if chart.points() > 0 {
             let grid = Grid { notes, ..Grid::of_chart(&chart, query) };
-            self.blocks.push(Block { id: id.to_owned(), content: Content::Chart(chart, grid) });
+            self.blocks.push(Block { id: id.to_owned(), content: Content::Chart(Box::new(chart), grid) });
         }
     }
 
-    /// The name of a block's files, without extension.
+    /// The name of a block in the report and of its files, without extension: no
+    /// slug has an underscore, so that no two are alike.
     pub(crate) fn file(&self, block: &Block) -> String {
-        format!("{}-{}", self.id, block.id)
+        format!("{}_{}", self.id, block.id)
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) const METRICS: [Metric; 7] = [
         digits: 2,
         rises: true,
         of: |row| row.psnr_db,
-        definition: "10 log₁₀(255² N ⁄ Σ e²) over N 8-bit RGB values of one image; shown is the mean over images \
+        definition: "10 log₁₀(255² N / Σ e²) over N 8-bit RGB values of one image; shown is the mean over images \
                      that are not decoded exactly, whose PSNR is infinite. The pooled figure has the sums of the set. \
                      Reference: scikit-image, peak_signal_noise_ratio.",
     },
@@ -96,9 +96,9 @@ pub(crate) const METRICS: [Metric; 7] = [
 ];
 
 impl Metric {
-    /// With its unit.
+    /// With its unit, and which way is better if that is not up.
     pub(crate) fn label(&self) -> String {
-        format!("{}{}", self.name, self.unit)
+        format!("{}{}{}", self.name, self.unit, if self.rises { "" } else { " (less is better)" })
     }
 
     /// A value such that more is better, on the scale on which curves are compared:

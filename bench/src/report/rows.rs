@@ -110,7 +110,9 @@ pub(crate) struct Coded {
 
 /// What takes time, in the order of [`Coded::times`].
 pub(crate) const TIMES: [&str; 5] = ["resize", "encode", "link", "decode", "restore"];
-/// Place of the encoder in [`TIMES`].
+/// Places of the device's work in [`TIMES`].
+pub(crate) const RESIZE: usize = 0;
+/// The encoder's.
 pub(crate) const ENCODE: usize = 1;
 
 /// What one model saw in one decoded sample.

@@ -1,8 +1,9 @@
 //! The worst samples at one operating point, coded again to be looked at.
 
 use super::analysis::Coding;
+use super::board::title;
 use super::rows::{Seen, Set};
-use super::sections::{View, title};
+use super::view::View;
 use afferent_codec::{Container, Limits, Registry, SampleDecoder, SampleEncoder, Settings};
 use afferent_codec_conventional::open;
 use afferent_media::manifest::Manifest;

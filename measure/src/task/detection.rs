@@ -221,50 +221,108 @@ pub struct AveragePrecision {
     pub classes: usize,
 }
 
-/// COCO's average precision of a set of images: for each class and threshold
-/// the detections of all images are ranked by score (among equal scores in the
-/// order of `images`), precision is made to fall with recall and read at the 101
-/// recalls 0, 0.01, … 1, and the mean is taken over recalls, thresholds and the
-/// classes that have at least one box to find. Detections of other classes do
-/// not count. `None` if there was nothing to find.
-pub fn average_precision<'a>(images: impl IntoIterator<Item = &'a Matches>) -> Option<AveragePrecision> {
-    let mut set = BTreeMap::<u32, Found>::new();
-    for (&class, found) in images.into_iter().flat_map(|image| &image.0) {
-        let sum = set.entry(class).or_default();
-        sum.references = sum.references.saturating_add(found.references);
-        sum.detections.extend(&found.detections);
-    }
-    set.retain(|_, found| found.references > 0);
-    let mut means = [0.0; THRESHOLDS];
-    #[allow(clippy::cast_precision_loss)]
-    let classes = set.len() as f64;
-    for found in set.values_mut() {
-        found.detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-        for (bit, mean) in means.iter_mut().enumerate() {
-            *mean += interpolated(found, bit) / classes;
-        }
-    }
-    #[allow(clippy::cast_precision_loss)]
-    let ap = means.iter().sum::<f64>() / THRESHOLDS as f64;
-    (!set.is_empty()).then_some(AveragePrecision { ap, ap50: means[0], ap75: means[5], classes: set.len() })
+/// The detections of a set of images by class and in order of score: put there
+/// once, for the average precision of the set and of any resample of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ranking {
+    images: usize,
+    classes: BTreeMap<u32, Class>,
 }
 
-/// The 101-point average precision of one class at one threshold.
+/// One class over a set of images, each named by its number.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Class {
+    references: Vec<(usize, u64)>,
+    /// Best first.
+    detections: Vec<(usize, Ranked)>,
+}
+
+impl<'a> FromIterator<&'a Matches> for Ranking {
+    /// Among equal scores the detections keep the order of the images.
+    fn from_iter<I: IntoIterator<Item = &'a Matches>>(images: I) -> Self {
+        let mut ranking = Self::default();
+        for matches in images {
+            let image = ranking.images;
+            ranking.images += 1;
+            for (&class, found) in &matches.0 {
+                let class = ranking.classes.entry(class).or_default();
+                class.references.push((image, found.references));
+                class.detections.extend(found.detections.iter().map(|&detection| (image, detection)));
+            }
+        }
+        for class in ranking.classes.values_mut() {
+            class.detections.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
+        }
+        ranking
+    }
+}
+
+impl Ranking {
+    /// COCO's average precision of the images, each counted as often as `weights`
+    /// says, in the images' order: for each class and threshold the detections of
+    /// all images are ranked by score, precision is made to fall with recall and
+    /// read at the 101 recalls 0, 0.01, … 1, and the mean is taken over recalls,
+    /// thresholds and the classes that have at least one box to find. Detections of
+    /// other classes do not count. `None` if there is nothing to find.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn average_precision(&self, weights: &[u32]) -> Option<AveragePrecision> {
+        let weight = |image: usize| u64::from(weights.get(image).copied().unwrap_or(0));
+        let there = |class: &Class| {
+            let counted = class.references.iter().map(|&(image, count)| count.saturating_mul(weight(image)));
+            counted.fold(0, u64::saturating_add)
+        };
+        let classes: Vec<(&Class, u64)> =
+            self.classes.values().map(|class| (class, there(class))).filter(|(_, there)| *there > 0).collect();
+        let mut means = [0.0; THRESHOLDS];
+        let mut curve = Vec::new();
+        for &(class, there) in &classes {
+            for (bit, mean) in means.iter_mut().enumerate() {
+                let counted =
+                    class.detections.iter().map(|(image, found)| (weight(*image), found.hits >> bit & 1 != 0));
+                *mean += interpolated(counted, there, &mut curve) / classes.len() as f64;
+            }
+        }
+        let ap = means.iter().sum::<f64>() / THRESHOLDS as f64;
+        (!classes.is_empty()).then_some(AveragePrecision { ap, ap50: means[0], ap75: means[5], classes: classes.len() })
+    }
+}
+
+/// COCO's average precision of a set of images, as [`Ranking::average_precision`]
+/// with each counted once.
+pub fn average_precision<'a>(images: impl IntoIterator<Item = &'a Matches>) -> Option<AveragePrecision> {
+    let ranking: Ranking = images.into_iter().collect();
+    ranking.average_precision(&vec![1; ranking.images])
+}
+
+/// The 101-point average precision of one class at one threshold: of detections,
+/// best first, each with how often it counts and whether it is right, where
+/// `there` are to be found. `curve` is working space.
 #[allow(clippy::cast_precision_loss)]
-fn interpolated(found: &Found, bit: usize) -> f64 {
-    let mut right = 0.0;
-    let mut curve: Vec<(f64, f64)> = Vec::with_capacity(found.detections.len());
-    for (place, detection) in found.detections.iter().enumerate() {
-        right += f64::from(detection.hits >> bit & 1);
-        curve.push((right / found.references as f64, right / (place as f64 + 1.0)));
+fn interpolated(detections: impl Iterator<Item = (u64, bool)>, there: u64, curve: &mut Vec<(f64, f64)>) -> f64 {
+    curve.clear();
+    let (mut right, mut place) = (0, 0);
+    for (weight, hit) in detections {
+        place += weight;
+        // Precision only rises, and recall too, where there is a hit.
+        if hit && weight > 0 {
+            right += weight;
+            curve.push((right as f64 / there as f64, right as f64 / place as f64));
+        }
     }
     let mut best = 0.0f64;
     for (_, precision) in curve.iter_mut().rev() {
         best = best.max(*precision);
         *precision = best;
     }
-    let at = |recall: f64| curve.get(curve.partition_point(|point| point.0 < recall)).map_or(0.0, |point| point.1);
-    (0..=100u8).map(|percent| at(f64::from(percent) * 0.01)).sum::<f64>() / 101.0
+    let mut recalls = (0..=100u8).map(|percent| f64::from(percent) * 0.01).peekable();
+    let mut sum = 0.0;
+    for &(recall, precision) in curve.iter() {
+        while recalls.next_if(|wanted| *wanted <= recall).is_some() {
+            sum += precision;
+        }
+    }
+    sum / 101.0
 }
 
 /// How a network writes boxes.
@@ -499,6 +557,27 @@ mod tests {
         assert_eq!(missed.f1(), Some(0.0));
         assert_eq!(average_precision([&missed]).unwrap().ap, 0.0);
         assert_eq!(average_precision([]), None);
+    }
+
+    #[test]
+    fn an_image_may_count_any_number_of_times() {
+        let image = |salt: u32| {
+            let side = |n: u32| (n * salt % 7) as f32;
+            let there: Vec<DetectedBox> = (0..4).map(|n| square(n % 2, 1.0, 20.0 * n as f32, 10.0)).collect();
+            let found: Vec<DetectedBox> = (0..6u32)
+                .map(|n| square(n % 2, f64::from(n * salt % 5) / 5.0, 20.0 * (n % 4) as f32 + side(n) / 2.0, 10.0))
+                .collect();
+            Matches::find(&found, &there).unwrap()
+        };
+        let images: Vec<Matches> = (1..9).map(image).collect();
+        let ranking: Ranking = images.iter().collect();
+        for weights in [[1; 8], [0, 2, 1, 0, 3, 1, 0, 1], [5, 0, 0, 0, 0, 0, 0, 0], [0; 8]] {
+            let literal =
+                images.iter().zip(weights).flat_map(|(image, weight)| std::iter::repeat_n(image, weight as usize));
+            let (weighted, literal) = (ranking.average_precision(&weights), average_precision(literal));
+            assert_eq!(weighted, literal);
+            assert!(weighted.is_none_or(|found| found.ap > 0.1 && found.ap < 0.9), "{weighted:?}");
+        }
     }
 
     #[test]
