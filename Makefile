@@ -5,7 +5,7 @@ PROFILE := ci
 BIN := target/$(PROFILE)
 DEMO ?=
 
-.PHONY: demo test build lint bench audit system
+.PHONY: demo test build lint bench results audit system
 
 demo: build
 	$(BIN)/afferent demo $(DEMO)
@@ -26,6 +26,14 @@ bench: build
 	$(BIN)/afferent demo --out target/bench-demo
 	mkdir -p docs/results/demo
 	cd target/bench-demo && cp table.txt summary.json connections.json rows.parquet rate-agreement.svg ../../docs/results/demo/
+
+# The sweeps of docs/results/ and their report; needs AFFERENT_DATA, and the segmenter
+# in AFFERENT_MODELS. Goes on where it was stopped.
+RESULTS := docs/results
+results: build
+	$(BIN)/afferent bench sweep bench/plans/images.toml --out target/results/images
+	$(BIN)/afferent bench sweep bench/plans/presets.toml --out target/results/presets --workers 1
+	tools/publish-results $(BIN)/afferent target/results $(RESULTS)
 
 audit:
 	@cargo deny --version >/dev/null 2>&1 || { \

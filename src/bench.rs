@@ -1,8 +1,9 @@
 //! `afferent bench`: measure this software on this machine.
 
 use crate::demo::binaries;
-use afferent_bench::{agent, bundled};
+use afferent_bench::{agent, bundled, sweep};
 use afferent_media::Result;
+use afferent_runtime::backend::Require;
 use clap::Subcommand;
 use std::path::PathBuf;
 
@@ -14,6 +15,20 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// Measure data × codecs × knobs × sizes × models, as a plan says; goes on where it was
+    Sweep {
+        /// The plan: see the examples under `bench/plans`
+        plan: PathBuf,
+        /// Folder for rows and everything else; a sweep that was stopped goes on there
+        #[arg(long)]
+        out: PathBuf,
+        /// Samples that are worked on at once
+        #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
+        workers: usize,
+        /// Backend and provider that must run the models, for example `ort/cpu`
+        #[arg(long)]
+        require: Option<Require>,
+    },
     /// What the agent costs beside the codec it runs: CPU, memory, size
     Agent {
         /// Folder for the result file
@@ -26,11 +41,24 @@ enum What {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
-    let (server, agent_binary) = binaries()?;
     match args.what {
+        What::Sweep { plan, out, workers, require } => {
+            let options = sweep::Options { plan, out, workers, require };
+            let mut registry = crate::codecs::registry();
+            afferent_bench::external::register(&mut registry);
+            let outcome = sweep::run(&options, &registry)?;
+            println!(
+                "{} samples at operating points, {} of them from before; rows in {}",
+                outcome.places,
+                outcome.before,
+                outcome.rows.display()
+            );
+            Ok(())
+        }
         What::Agent { out, work } => {
+            let (server, agent_binary) = binaries()?;
             let media = bundled::unpack(&work.with_extension("media"))?;
+            let registry = afferent_codec_conventional::registry();
             agent::run(&server, &agent_binary, &media, &work, &out, &registry)
         }
     }

@@ -1,6 +1,6 @@
 //! `afferent codecs`: what this build can encode and decode.
 
-use afferent_codec::{Descriptor, Simd};
+use afferent_codec::{Descriptor, Registry, Simd};
 use afferent_media::{Code, Error, Result};
 use comfy_table::{Table, presets};
 
@@ -11,8 +11,15 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// The codecs of this command. The agent, and what drives it, has fewer.
+pub(crate) fn registry() -> Registry {
+    let mut registry = afferent_codec_conventional::registry();
+    afferent_codec_avif::register(&mut registry);
+    registry
+}
+
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
+    let registry = registry();
     let descriptors: Vec<&Descriptor> = registry.iter().map(|codec| codec.descriptor()).collect();
     if args.json {
         let json = serde_json::to_string_pretty(&descriptors)

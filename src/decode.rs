@@ -17,7 +17,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let bytes = std::fs::read(&args.input).map_err(|e| Error::io(args.input.display().to_string(), e))?;
-    let registry = afferent_codec_conventional::registry();
+    let registry = crate::codecs::registry();
     let container = Container::parse(&bytes).and_then(Container::intact).map_err(|e| e.at(args.input.display()))?;
     let start = Instant::now();
     let sample =

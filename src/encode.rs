@@ -1,7 +1,7 @@
 //! `afferent encode`: one file in, one container out.
 
 use crate::inspect;
-use afferent_codec::{Limits, SampleEncoder, Settings};
+use afferent_codec::{Limits, Resize, SampleEncoder, Settings};
 use afferent_codec_conventional::open;
 use afferent_media::{Code, Error, Modality, Result, Sample};
 use std::path::PathBuf;
@@ -20,15 +20,18 @@ pub(crate) struct Args {
     /// Preset by name
     #[arg(long, short)]
     preset: Option<String>,
+    /// Make a picture smaller by this ratio before coding it, for example `1/2`
+    #[arg(long, default_value = "none")]
+    resize: Resize,
     /// File to write
     #[arg(long, short)]
     output: PathBuf,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
+    let registry = crate::codecs::registry();
     let codec = registry.get(&args.codec)?;
-    let settings = Settings { preset: args.preset, knob: args.knob };
+    let settings = Settings { preset: args.preset, knob: args.knob, resize: args.resize };
     let mut encoder = SampleEncoder::new(codec.as_ref(), &settings)?;
     let sample = match codec.descriptor().modality {
         Modality::Image => Sample::Image(open::image(&args.input, &Limits::default())?),

@@ -23,8 +23,17 @@ pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let knob = header.knob.map(|k| format!(" at {k}")).unwrap_or_default();
     println!("{} version {}, preset {}{knob}", header.codec, header.codec_version, header.preset);
     let rate: Box<dyn Fn(Bytes) -> String> = match header.geometry {
-        Geometry::Image(image) => {
-            println!("{}x{} pixels, {:?}", image.width, image.height, image.format);
+        Geometry::Image(image) | Geometry::ResizedImage(image, _) => {
+            let (width, height) = header.geometry.resize().apply(image.width, image.height);
+            print!("{}x{} pixels, {:?}", image.width, image.height, image.format);
+            println!(
+                "{}",
+                if (width, height) == (image.width, image.height) {
+                    String::new()
+                } else {
+                    format!(", coded as {width}x{height}")
+                }
+            );
             let pixels = Pixels(header.geometry.units());
             Box::new(move |bytes| format!("{:.4} bpp", (bytes.bits() / pixels).0))
         }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod codecs;
+mod data;
 mod decode;
 mod demo;
 mod encode;
@@ -49,6 +50,8 @@ enum Command {
     Report(report::Args),
     /// List the models of the zoo, and fetch or verify one
     Models(models::Args),
+    /// Show what a data set holds, check every file of it, and write its manifest
+    Data(data::Args),
     /// Measure this software on this machine
     Bench(bench::Args),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Summary(args) => summary::run(args),
         Command::Report(args) => report::run(args),
         Command::Models(args) => models::run(args),
+        Command::Data(args) => data::run(args),
         Command::Bench(args) => bench::run(args),
     };
     match result {

@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Write every chart into this folder as SVG
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
+    /// Write where every number comes from into this file: tables, queries, digests of rows
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Where a data set's files are, to show its worst samples: the manifest or its folder
     #[arg(long, value_name = "NAME=PATH", value_parser = named)]
     data: Vec<(String, PathBuf)>,
@@ -49,12 +52,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
         samples: if args.no_samples { 0 } else { args.samples },
         bootstrap: Bootstrap::new(args.seed),
     };
-    let report = Report::new(&options, &afferent_codec_conventional::registry())?;
+    let report = Report::new(&options, &crate::codecs::registry())?;
     if let Some(folder) = &args.csv {
         report.csv(folder)?;
     }
     if let Some(folder) = &args.svg {
         report.svg(folder)?;
+    }
+    if let Some(file) = &args.trace {
+        std::fs::write(file, report.trace()).map_err(|e| Error::io(format!("writing {}", file.display()), e))?;
     }
     if args.text {
         let written = std::io::stdout().write_all(report.text().as_bytes());

@@ -1,7 +1,7 @@
 //! `afferent serve`: receive from devices, store, decode, perceive, measure.
 
 use afferent_media::{Error, Result};
-use afferent_models::Store;
+use afferent_runtime::backend::{Backend, Require};
 use afferent_runtime::model::Loaded;
 use afferent_runtime::{Events, Options, Stop};
 use std::net::SocketAddr;
@@ -21,9 +21,16 @@ pub(crate) struct Args {
     /// Manifest or folder of pristine samples and labels; may be given more than once
     #[arg(long)]
     references: Vec<PathBuf>,
-    /// Model of the zoo that perceives images, or `none`
+    /// Model of the zoo that perceives images, or `none`; may be given more than once
     #[arg(long, default_value = "efficientnet-lite0")]
-    model: String,
+    model: Vec<String>,
+    /// Zoo file of your own, with models beside the built-in ones
+    #[arg(long)]
+    zoo: Option<PathBuf>,
+    /// Backend and provider that must run the models, for example `ort/cuda` or `tract/cpu`; by
+    /// default ONNX Runtime where it can be had, else tract
+    #[arg(long)]
+    require: Option<Require>,
     /// Threads that decode and perceive
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, |n| n.get().min(64) as u16), value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
@@ -36,10 +43,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
-    let model = match args.model.as_str() {
-        "none" => None,
-        name => Some(Loaded::open(&Store::from_env()?, name)?),
+    let registry = crate::codecs::registry();
+    let names: Vec<&String> = args.model.iter().filter(|name| *name != "none").collect();
+    let models: Vec<Loaded> = if names.is_empty() {
+        Vec::new()
+    } else {
+        let store = crate::models::store(args.zoo.as_deref())?;
+        let backend = Backend::open(&store, args.require)?;
+        names.into_iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?
     };
     let stop = Stop::default();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
@@ -56,6 +67,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
         workers: args.workers.into(),
         seal_rows: args.seal_rows as usize,
     };
-    let models = || Ok(model.as_ref().map(Loaded::handle));
-    afferent_runtime::run(&options, &registry, &models, &Events { on: args.events }, &stop)
+    let handles = || models.iter().map(Loaded::handle).collect();
+    afferent_runtime::run(&options, &registry, &handles, &Events { on: args.events }, &stop)
 }

@@ -108,6 +108,7 @@ fn the_agent_links_no_inference_engine_no_parquet_and_no_flasher() {
         "candle",
         "burn",
         "afferent_boards_flash",
+        "afferent_codec_avif",
         "afferent_models",
         "afferent_measure",
     ] {

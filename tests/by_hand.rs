@@ -61,7 +61,7 @@ fn codecs_are_listed_for_people_and_machines() {
     assert!(ok);
     let list: serde_json::Value = serde_json::from_str(&out).unwrap();
     let ids: Vec<&str> = list.as_array().unwrap().iter().map(|codec| codec["id"].as_str().unwrap()).collect();
-    for id in ["jpeg", "opus", "pcm", "png", "webp"] {
+    for id in ["avif", "jpeg", "opus", "pcm", "png", "webp"] {
         assert!(ids.contains(&id), "{ids:?}");
     }
     let (_, table, _) = run(Command::new(afferent()).arg("codecs"));

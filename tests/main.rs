@@ -8,3 +8,4 @@ mod crash;
 mod house;
 mod process;
 mod strangers;
+mod sweep;

@@ -395,7 +395,15 @@ fn replay(path: &Path) -> Replay {
 }
 
 fn stream(name: &str, codec: &str, knob: Option<f32>, path: &Path) -> Stream {
-    Stream { name: name.into(), codec: codec.into(), preset: None, knob, class: Class::Live, replay: replay(path) }
+    Stream {
+        name: name.into(),
+        codec: codec.into(),
+        preset: None,
+        knob,
+        resize: None,
+        class: Class::Live,
+        replay: replay(path),
+    }
 }
 
 /// Eight photographs at the size of the measurement.

@@ -14,6 +14,7 @@ use afferent_measure::row::Row;
 use afferent_measure::store::{read_rows, write_rows};
 use afferent_media::manifest::{Entry, Manifest};
 use afferent_media::{Code, Error, Modality, Result};
+use afferent_runtime::backend::Backend;
 use afferent_runtime::wire::Wire;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -86,8 +87,11 @@ pub fn run(options: &Options, registry: &Registry) -> Result<()> {
     let expected: u64 = streams.iter().map(|(input, ..)| input.samples).sum();
 
     println!("Resolving the model {MODEL} (fetched once, then kept) ...");
-    let model = afferent_models::Store::from_env()?.resolve(MODEL)?;
+    let store = afferent_models::Store::from_env()?;
+    let model = store.resolve(MODEL)?;
     println!("{MODEL}: sha256 {}", &model.sha256);
+    // The server opens its own; here it is fetched, where that can take long.
+    println!("Networks are run by {}", Backend::open(&store, None)?);
 
     let identity = work.join("identity");
     let authority = Authority::create(&identity)?;
@@ -288,6 +292,7 @@ fn agent_config(
             codec: descriptor.id.to_owned(),
             preset: None,
             knob: *knob,
+            resize: None,
             class: Class::Live,
             replay: Replay { path: input.path.clone(), pace: Pace::Fast, period_ms: 100, repeat: 1 },
         })

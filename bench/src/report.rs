@@ -153,6 +153,25 @@ impl Report {
         })
     }
 
+    /// Where every printed number comes from, as Markdown: the files of rows with
+    /// their digests, and for each table its CSV file and its query over those rows.
+    #[must_use]
+    pub fn trace(&self) -> String {
+        let mut text = "| rows | SHA-256 |\n|---|---|\n".to_owned();
+        for (file, sha256) in &self.page.files {
+            text += &format!("| `{file}` | `{sha256}` |\n");
+        }
+        for section in &self.page.sections {
+            text += &format!("\n### {}\n\n| numbers | file | query over the rows |\n|---|---|---|\n", section.heading);
+            for block in &section.blocks {
+                let (Content::Chart(_, grid) | Content::Table(grid)) = &block.content else { continue };
+                let cell = |text: &str| text.replace('|', "\\|");
+                text += &format!("| {} | `{}.csv` | {} |\n", cell(&grid.title), section.file(block), cell(&grid.query));
+            }
+        }
+        text
+    }
+
     fn files(&self, folder: &Path, extension: &str, text: impl Fn(&Content) -> Result<Option<String>>) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(format!("making {}", folder.display()), e))?;
         for section in &self.page.sections {

@@ -32,6 +32,8 @@ use std::path::Path;
 pub struct OperatingPoint {
     /// Version of how the rows were made.
     pub methodology_version: u32,
+    /// Name of the data set that the samples are from, where one is known.
+    pub data_set: Option<String>,
     /// `image` or `audio`.
     pub modality: String,
     /// Codec id.
@@ -207,7 +209,8 @@ pub fn summarise(rows: impl IntoIterator<Item = Result<Row>>) -> Result<Vec<Oper
             log::warn!("{} {}/{} is of no known codec: {:?}", row.device, row.stream, row.sequence, row.error);
             continue;
         };
-        let key = Key { point, model: row.model.clone(), provider: row.provider.clone() };
+        let key =
+            Key { data_set: row.data_set.clone(), point, model: row.model.clone(), provider: row.provider.clone() };
         points.entry(key).or_default().add(&row);
     }
     Ok(points.into_iter().map(|(key, point)| point.finish(key, methodology.unwrap_or_default())).collect())
@@ -236,6 +239,7 @@ pub fn write(path: &Path, points: &[OperatingPoint]) -> Result<()> {
 /// and what saw them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
+    data_set: Option<String>,
     point: row::OperatingPoint,
     model: Option<String>,
     provider: Option<String>,
@@ -363,7 +367,7 @@ impl Point {
     }
 
     fn finish(self, key: Key, methodology_version: u32) -> OperatingPoint {
-        let Key { point, model, provider } = key;
+        let Key { data_set, point, model, provider } = key;
         let image = point.modality == Modality::Image;
         let bpp = |rate: Option<f64>| rate.filter(|_| image);
         let kbps = |rate: Option<f64>| rate.filter(|_| !image).map(|bits_per_second| bits_per_second / 1000.0);
@@ -380,6 +384,7 @@ impl Point {
         let snr = 10.0 * (self.signal_energy / self.error_energy).log10();
         OperatingPoint {
             methodology_version,
+            data_set,
             modality: point.modality.to_string(),
             codec: point.codec,
             codec_version: point.codec_version,
@@ -487,6 +492,7 @@ pub(crate) mod tests {
                 sse,
                 values: 640 * 480 * 3,
                 ssim: Some(if sse == 0 { 1.0 } else { 0.9 }),
+                ..Default::default()
             });
             row
         };

@@ -29,11 +29,11 @@ pub fn render(points: &[OperatingPoint]) -> String {
     text
 }
 
-/// What a table has in common: resizing, model and provider.
-type Model<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+/// What a table has in common: data set, resizing, model and provider.
+type Model<'a> = (Option<&'a str>, &'a str, Option<&'a str>, Option<&'a str>);
 
 fn model(point: &OperatingPoint) -> Model<'_> {
-    (&point.resize, point.model.as_deref(), point.provider.as_deref())
+    (point.data_set.as_deref(), &point.resize, point.model.as_deref(), point.provider.as_deref())
 }
 
 /// One column: its heading, and what it shows of a point.
@@ -71,12 +71,20 @@ const KNOB: &str = "knob";
 /// Columns apart by two spaces, one rule under the headings.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-fn section(text: &mut String, modality: Modality, (resize, model, provider): Model<'_>, points: &[&OperatingPoint]) {
+fn section(
+    text: &mut String,
+    modality: Modality,
+    (data, resize, model, provider): Model<'_>,
+    points: &[&OperatingPoint],
+) {
     let (name, columns) = match modality {
         Modality::Image => ("Images", IMAGES),
         Modality::Audio => ("Sound", SOUND),
     };
     text.push_str(name);
+    if let Some(data) = data {
+        let _ = write!(text, " · {data}");
+    }
     if let Some(model) = model {
         let _ = write!(text, " · {model}{}", provider.map(|p| format!(" on {p}")).unwrap_or_default());
     }

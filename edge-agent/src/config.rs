@@ -1,5 +1,6 @@
 //! The agent's configuration, in layers, with the origin of every value.
 
+use afferent_codec::{Resize, Settings};
 use afferent_media::{Code, Error, Result};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Profile};
@@ -106,11 +107,22 @@ pub struct Stream {
     /// Knob; the codec's default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub knob: Option<f32>,
+    /// Images are made smaller by this ratio before coding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
     /// Delivery class.
     #[serde(default)]
     pub class: Class,
     /// Replay of recorded media.
     pub replay: Replay,
+}
+
+impl Stream {
+    /// The operating point of its codec.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings { preset: self.preset.clone(), knob: self.knob, resize: self.resize.unwrap_or_default() }
+    }
 }
 
 /// Delivery class of a stream.
@@ -331,7 +343,7 @@ mod tests {
             tail.lines().map(|l| l.strip_prefix("# ").unwrap_or("")).fold(String::new(), |s, l| s + l + "\n");
         let full = layers(&format!("{head}[[stream]]\n{stream}"), &[]).unwrap();
         let value = toml::Value::try_from(&full.streams[0]).unwrap();
-        assert_eq!(value.as_table().unwrap().len(), 6);
+        assert_eq!(value.as_table().unwrap().len(), 7);
         assert_eq!(value["replay"].as_table().unwrap().len(), 4);
     }
 

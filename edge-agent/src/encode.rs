@@ -3,7 +3,7 @@
 use crate::config;
 use crate::source::Captured;
 use crate::spool::Meta;
-use afferent_codec::{Registry, SampleEncoder, Settings, gap};
+use afferent_codec::{Registry, SampleEncoder, gap};
 use afferent_link::frame::MAX_FRAME;
 use afferent_media::{Bytes, Code, Error, Modality, RateParts, Result};
 use std::time::Instant;
@@ -52,7 +52,7 @@ impl StreamEncoder {
     /// Those of the registry and the codec: an unknown id, preset or knob.
     pub fn new(stream: u32, config: &config::Stream, registry: &Registry) -> Result<Self> {
         let codec = registry.get(&config.codec).map_err(|e| e.at(format!("stream `{}`", config.name)))?;
-        let settings = Settings { preset: config.preset.clone(), knob: config.knob };
+        let settings = config.settings();
         let encoder =
             SampleEncoder::new(codec.as_ref(), &settings).map_err(|e| e.at(format!("stream `{}`", config.name)))?;
         Ok(Self {
@@ -68,6 +68,12 @@ impl StreamEncoder {
     #[must_use]
     pub fn modality(&self) -> Modality {
         self.modality
+    }
+
+    /// How long the last sample took to be made smaller; `None` if nothing was resized.
+    #[must_use]
+    pub fn resized_in(&self) -> Option<std::time::Duration> {
+        self.encoder.resized_in()
     }
 
     /// Encodes a sample. One that could not be captured or encoded becomes a gap.

@@ -5,7 +5,7 @@ use crate::config::{self, Config};
 use crate::source::wall_us;
 use crate::spool::{BodyReader, Pending, Shared};
 use crate::stop::Stop;
-use afferent_codec::{Registry, Settings};
+use afferent_codec::Registry;
 use afferent_link::agent::{self, Action, Event, Greeting, Session};
 use afferent_link::frame::PacketFrame;
 use afferent_link::message::{Class, Exactness, MAX_SAMPLE_ID, NoEnergy, Open, PacketHeader, Telemetry};
@@ -72,8 +72,7 @@ impl Sender {
         let mut session = Session::new(bounds, greeting);
         for (number, stream) in (0u32..).zip(&config.streams) {
             let descriptor = registry.get(&stream.codec)?.descriptor();
-            let settings = Settings { preset: stream.preset.clone(), knob: stream.knob };
-            let (preset, knob) = settings.resolve(descriptor)?;
+            let (preset, knob) = stream.settings().resolve(descriptor)?;
             session.open(&Open { stream: number, name: &stream.name, codec: descriptor.id, preset, knob })?;
         }
         Ok(Self {

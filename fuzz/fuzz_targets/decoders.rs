@@ -6,7 +6,11 @@ use afferent_codec::{AudioShape, Chunk, Limits, Registry};
 use afferent_media::{Audio, Bytes, Image, Modality};
 use std::sync::LazyLock;
 
-static REGISTRY: LazyLock<Registry> = LazyLock::new(afferent_codec_conventional::registry);
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let mut registry = afferent_codec_conventional::registry();
+    afferent_codec_avif::register(&mut registry);
+    registry
+});
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((&choice, bytes)) = bytes.split_first() else { return };

@@ -4,8 +4,9 @@
 //!   known of it, and *sufficient statistics*, so that every set-level figure
 //!   is a query over rows;
 //! - [`store`]: rows to Parquet files and back, streaming;
-//! - [`metrics`]: PSNR and SSIM of images, SNR and SI-SDR of sound, each equal
-//!   to its reference implementation to the digits that the tests state;
+//! - [`metrics`]: PSNR, SSIM and MS-SSIM of images, SNR and SI-SDR of sound, each equal
+//!   to its reference implementation to the digits that the tests state, and
+//!   distances learnt by networks;
 //! - [`task`]: from a network's tensors to a prediction, and from a prediction
 //!   and its reference to a score;
 //! - [`stats`]: figures of sets and how sure they are: proportions, quantiles,
@@ -46,6 +47,7 @@ pub mod store;
 pub mod task;
 
 pub use metrics::audio::AudioQuality;
+pub use metrics::deep::DeepSimilarity;
 pub use metrics::image::ImageQuality;
 pub use row::{OperatingPoint, Row, RowKey};
 pub use store::{RowWriter, Rows, read_rows, write_rows};

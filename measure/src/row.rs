@@ -404,21 +404,10 @@ impl Row {
         self.sse = Some(quality.sse);
         self.values = Some(quality.values);
         self.psnr_db = finite(quality.psnr_db());
+        self.sse_y = Some(quality.sse_y);
+        self.psnr_y_db = finite(quality.psnr_y_db());
         self.ssim = quality.ssim;
-    }
-
-    /// Sets the squared error of luma, summed over `pixels`, and its PSNR:
-    /// `10 log10(255² pixels / sse_y)`.
-    #[allow(clippy::cast_precision_loss)]
-    pub fn set_luma_quality(&mut self, sse_y: f64, pixels: Pixels) {
-        self.sse_y = Some(sse_y);
-        self.psnr_y_db = finite(10.0 * (255.0 * 255.0 * pixels.0 as f64 / sse_y).log10());
-    }
-
-    /// Sets the multi-scale structural similarity; `None` where the image is too
-    /// small for it.
-    pub fn set_ms_ssim(&mut self, ms_ssim: Option<f64>) {
-        self.ms_ssim = ms_ssim;
+        self.ms_ssim = quality.ms_ssim;
     }
 
     /// Sets how the decoded sound compares with the pristine one.
@@ -642,12 +631,11 @@ mod tests {
         let mut row = Row::new();
         let grey = ImageView::new(2, 2, 2, PixelFormat::Gray8, &[7; 4]).unwrap();
         row.set_image_quality(&image::compare(grey, grey).unwrap());
-        row.set_luma_quality(0.0, grey.pixels());
-        row.set_ms_ssim(Some(1.0));
+        row.set_image_quality(&ImageQuality { values: 12, ms_ssim: Some(1.0), ..ImageQuality::default() });
         row.set_audio_quality(&AudioQuality { signal_energy: 1.0, error_energy: 0.0, si_sdr_db: f64::INFINITY });
         assert_eq!((row.sse, row.psnr_db, row.error_energy, row.si_sdr_db), (Some(0), None, Some(0.0), None));
         assert_eq!((row.sse_y, row.psnr_y_db, row.ms_ssim), (Some(0.0), None, Some(1.0)));
-        row.set_luma_quality(4.0 * 65025.0, Pixels(400));
+        row.set_image_quality(&ImageQuality { values: 1200, sse_y: 4.0 * 65025.0, ..ImageQuality::default() });
         assert_eq!((row.sse_y, row.psnr_y_db), (Some(260_100.0), Some(20.0)));
     }
 

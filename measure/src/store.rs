@@ -128,7 +128,7 @@ pub fn write_rows(path: impl Into<PathBuf>, rows: impl IntoIterator<Item = Row>)
 }
 
 /// The row files of `path`: itself if it is a file, or the files
-/// `rows-*.parquet` of the folder, in order of name.
+/// `rows-*.parquet` of the folder, or of its folder `rows`, in order of name.
 ///
 /// # Errors
 /// [`Code::NotFound`] if there is none, [`Code::Io`] if the folder cannot be read.
@@ -136,6 +136,8 @@ pub fn row_files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
+    let inner = path.join("rows");
+    let path = if inner.is_dir() { inner.as_path() } else { path };
     let failed = |e| Error::io(format!("listing {}", path.display()), e);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {

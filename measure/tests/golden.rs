@@ -1,7 +1,10 @@
 //! Metrics against their reference implementations: `golden/make.py` wrote
-//! `golden/golden.csv`; the inputs are the same formulas here.
+//! `golden/golden.csv`, `golden/real.py` wrote `golden/real.csv`; the inputs are
+//! the same formulas here.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod common;
 
 use afferent_measure::metrics::{audio, image};
 use afferent_media::{Audio, Image, PixelFormat};
@@ -107,4 +110,49 @@ fn sounds_measure_as_numpy_says() {
         seen += 1;
     }
     assert_eq!(seen, 5);
+}
+
+/// A metric of `golden/real.csv`, how far off (relative) it may be, and ours.
+type Check = (&'static str, f64, fn(&image::ImageQuality) -> f64);
+
+#[test]
+fn real_images_measure_as_the_references_say() {
+    let checks: [Check; 7] = [
+        // That the inputs are the same.
+        ("sse", 0.0, |quality| quality.sse as f64),
+        ("psnr", 1e-12, |quality| quality.psnr_db()),
+        ("sse-y", 1e-12, |quality| quality.sse_y),
+        ("psnr-y", 1e-12, |quality| quality.psnr_y_db()),
+        ("ssim", 1e-9, |quality| quality.ssim.unwrap()),
+        ("ms-ssim-exact-window", 1e-10, |quality| quality.ms_ssim.unwrap()),
+        // The package rounds its window to 32 bits.
+        ("ms-ssim", 1e-5, |quality| quality.ms_ssim.unwrap()),
+    ];
+    let mut cases = 0;
+    for case in common::expectations("sse").map(|line| line.case) {
+        let (pristine, damaged) = case.pair();
+        let quality = image::compare(pristine.view(), damaged.view()).unwrap();
+        for (metric, tolerance, ours) in checks {
+            case.check(metric, tolerance, ours(&quality));
+        }
+        // 32-bit floats, as most users call it.
+        case.check("ms-ssim-f32", 1e-4, quality.ms_ssim.unwrap());
+        cases += 1;
+    }
+    assert_eq!(cases, 7);
+}
+
+#[test]
+fn grey_and_rgb_images_of_equal_channels_measure_alike() {
+    let (pristine, damaged) = common::expectations("sse").next().unwrap().case.pair();
+    let grey = |image: &Image| {
+        let pixels = image.view().rows().flat_map(|row| row.iter().copied().step_by(3)).collect();
+        Image::new(image.width(), image.height(), PixelFormat::Gray8, pixels).unwrap()
+    };
+    let (pristine, damaged) = (grey(&pristine), grey(&damaged));
+    let one = image::compare(pristine.view(), damaged.view()).unwrap();
+    let three = image::compare(pristine.clone().into_rgb().view(), damaged.clone().into_rgb().view()).unwrap();
+    assert_eq!((one.sse, one.values, one.sse_y), (three.sse, three.values, three.sse_y));
+    assert!((one.ssim.unwrap() - three.ssim.unwrap()).abs() < 1e-12);
+    assert!((one.ms_ssim.unwrap() - three.ms_ssim.unwrap()).abs() < 1e-12);
 }

@@ -13,12 +13,15 @@
 //! | `stems` | separated sources, `name=file` joined by `;` |
 //! | `split`, `group` | part of the data set; cluster (speaker, patient, sequence) |
 //! | `licence`, `source` | terms and origin of the sample |
+//! | `sha256`, `mask_sha256`, `bytes` | digests and size of the files |
+//! | `format`, `width`, `height`, `quality`, `chroma` | what the media file is |
 //!
 //! Labels stay on the server's side: an agent reads `id` and `file` only.
 
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The most bytes of manifest that are read.
@@ -50,6 +53,23 @@ pub struct Entry {
     pub licence: Option<String>,
     /// Where the sample came from.
     pub source: Option<String>,
+    /// SHA-256 of the media file, 64 hexadecimal digits.
+    pub sha256: Option<String>,
+    /// SHA-256 of the mask file.
+    pub mask_sha256: Option<String>,
+    /// Size of the media file in bytes.
+    pub bytes: Option<u64>,
+    /// Format of the media file: `jpeg`, `png`, `webp`, `wav` or `flac`.
+    pub format: Option<String>,
+    /// Width of the picture in pixels.
+    pub width: Option<u32>,
+    /// Height of the picture in pixels.
+    pub height: Option<u32>,
+    /// The libjpeg quality, 1 to 100, that a JPEG file's luminance quantisation
+    /// table is of.
+    pub quality: Option<u8>,
+    /// Chroma subsampling of a JPEG file, for example `4:2:0`, or `grey`.
+    pub chroma: Option<String>,
 }
 
 /// A list of samples and the folder that their files are relative to.
@@ -139,6 +159,50 @@ impl Manifest {
         entries.and_then(|entries| Self::new(root, entries)).map_err(|e| e.at(place))
     }
 
+    /// Writes the manifest to `path`, a new file: JSON Lines if its extension is
+    /// `.jsonl`, else CSV. Files are named relative to its folder, which must
+    /// hold [`Self::root`]; ids stay.
+    ///
+    /// # Errors
+    /// [`Code::Config`] if the folder of `path` does not hold the media files,
+    /// [`Code::Io`] if the file exists or cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let failed = |e| Error::io(path.display().to_string(), e);
+        let folder = std::path::absolute(path).map_err(failed)?;
+        let folder = folder.parent().unwrap_or(Path::new("/"));
+        // That of a manifest opened by its bare name is empty.
+        let root = if self.root.as_os_str().is_empty() { Path::new(".") } else { &self.root };
+        let root = std::path::absolute(root).map_err(failed)?;
+        let Some(prefix) = root.strip_prefix(folder).ok().and_then(Path::to_str) else {
+            return Err(Error::new(
+                Code::Config,
+                format!("{} is not above the media files in {}", folder.display(), root.display()),
+                "write the manifest into the folder of the media files or one that holds it; \
+                 a link to that folder will do, if the data set is opened through it",
+            ));
+        };
+        let place = |file: &str| if prefix.is_empty() { file.to_owned() } else { format!("{prefix}/{file}") };
+        let entries = self.entries.iter().map(|entry| Entry {
+            file: place(&entry.file),
+            mask: entry.mask.as_deref().map(place),
+            stems: entry.stems.as_deref().map(|stems| {
+                let placed = stems.split(';').map(|stem| match stem.split_once('=') {
+                    Some((name, file)) => format!("{name}={}", place(file)),
+                    None => stem.to_owned(),
+                });
+                placed.collect::<Vec<_>>().join(";")
+            }),
+            ..entry.clone()
+        });
+        let file = std::io::BufWriter::new(std::fs::File::create_new(path).map_err(failed)?);
+        if path.extension().is_some_and(|e| e == "jsonl") {
+            write_jsonl(file, entries)
+        } else {
+            write_csv(file, entries)
+        }
+        .map_err(failed)
+    }
+
     fn csv(text: &[u8]) -> Result<Vec<Entry>> {
         csv::Reader::from_reader(text).deserialize().collect::<std::result::Result<_, _>>().map_err(|e| {
             Error::new(Code::Config, "bad CSV record", "check the record against the manifest's columns").caused_by(e)
@@ -224,6 +288,12 @@ impl Manifest {
         &self.entries
     }
 
+    /// The samples, in order.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// The folder that files are relative to.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -235,6 +305,22 @@ impl Manifest {
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.root.join(&entry.file)
     }
+}
+
+fn write_csv(file: impl Write, entries: impl Iterator<Item = Entry>) -> std::io::Result<()> {
+    let mut writer = csv::Writer::from_writer(file);
+    for entry in entries {
+        writer.serialize(entry)?;
+    }
+    writer.flush()
+}
+
+fn write_jsonl(mut file: impl Write, entries: impl Iterator<Item = Entry>) -> std::io::Result<()> {
+    for entry in entries {
+        serde_json::to_writer(&mut file, &entry)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()
 }
 
 #[cfg(test)]
@@ -271,6 +357,39 @@ mod tests {
         assert!(open("m.csv", "file\nx.png\nx.png\n").what().contains("same id"));
         assert!(open("m.csv", "file,label_index\nx.png,cat\n").to_string().contains("line: 2"));
         assert!(open("m.jsonl", "{\"file\":\"x\"}\n{oops\n").what().contains("line 2"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_from_a_folder_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("set");
+        std::fs::create_dir(&root).unwrap();
+        let entry = Entry {
+            file: "a, \"b\".png".into(),
+            mask: Some("m.png".into()),
+            stems: Some("voice=v.wav;rest=r.wav".into()),
+            label: Some("tench, Tinca tinca".into()),
+            quality: Some(75),
+            ..Entry::default()
+        };
+        let manifest = Manifest::new(&root, vec![entry]).unwrap();
+        for name in ["manifest.csv", "manifest.jsonl"] {
+            let inside = root.join(name);
+            manifest.write(&inside).unwrap();
+            assert_eq!(Manifest::open(&inside, &[]).unwrap(), manifest);
+            assert_eq!(manifest.write(&inside).unwrap_err().code(), Code::Io);
+            let above = folder.path().join(name);
+            manifest.write(&above).unwrap();
+            let read = Manifest::open(&above, &[]).unwrap();
+            assert_eq!(read.entries()[0].stems.as_deref(), Some("voice=set/v.wav;rest=set/r.wav"));
+            assert_eq!(read.entries()[0].mask.as_deref(), Some("set/m.png"));
+            assert_eq!(read.path(&read.entries()[0]), manifest.path(&manifest.entries()[0]));
+            assert_eq!(read.entries()[0].id, manifest.entries()[0].id);
+        }
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert_eq!(manifest.write(&elsewhere.path().join("m.csv")).unwrap_err().code(), Code::Config);
+        let here = Manifest::new("", manifest.into_entries()).unwrap();
+        assert_eq!(here.write(&elsewhere.path().join("m.csv")).unwrap_err().code(), Code::Config);
     }
 
     #[test]

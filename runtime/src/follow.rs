@@ -72,7 +72,7 @@ pub fn follow(store: &Reader, done: &RangeSet, progress: &Progress, work: &SyncS
     Ok(())
 }
 
-/// One worker: makes the row of each place that it is handed.
+/// One worker: makes the rows of each place that it is handed.
 ///
 /// # Errors
 /// Those of reading the store.
@@ -87,8 +87,8 @@ pub fn work(
         let next = todo.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(location) = next else { return Ok(()) };
         let (packet, body) = split(store.read(&location, &mut record)?)?;
-        let row = Box::new(perceiver.row(&packet, body));
-        if made.send(Made { place: location.index, row }).is_err() {
+        let rows = perceiver.rows(&packet, body);
+        if made.send(Made { place: location.index, rows }).is_err() {
             return Ok(());
         }
     }

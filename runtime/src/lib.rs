@@ -11,6 +11,7 @@
 //! the store is the queue: [`follow`] hands every place without a row to the
 //! workers, so neither a crash nor a slow model loses or repeats a row.
 
+pub mod backend;
 pub mod events;
 pub mod follow;
 pub mod model;

@@ -1,9 +1,10 @@
-//! From a stored packet to a row: decode, perceive, compare.
+//! From a stored packet to its rows: decode once, compare once, perceive by
+//! every model.
 
 use crate::references::{Pristine, References, hex};
 use crate::store::StoredPacket;
 use afferent_codec::{Container, Geometry, Limits, Registry, SampleDecoder, gap};
-use afferent_measure::metrics;
+use afferent_measure::metrics::{self, deep::DeepSimilarity};
 use afferent_measure::row::Row;
 use afferent_measure::task::{Prediction, ReferenceKind, Task};
 use afferent_media::preprocess::Preprocess;
@@ -42,6 +43,63 @@ impl Model {
         let outputs = self.network.run(&[(&self.info.input, &input)])?;
         self.info.task.predict(&outputs, (image.width(), image.height()))
     }
+
+    fn describe(&self, row: &mut Row) {
+        let info = &self.info;
+        row.model = Some(info.name.clone());
+        row.model_sha256 = Some(info.sha256.clone());
+        row.preprocess_digest = Some(info.preprocess.digest());
+        row.provider = Some(self.network.provider().to_owned());
+        row.threads = Some(info.threads);
+        row.set_task(info.task.as_ref());
+    }
+}
+
+/// What a prediction on the decoded sample is held against.
+#[derive(Default)]
+struct Expected {
+    /// The same model's prediction on the pristine sample.
+    pristine: Option<Arc<Prediction>>,
+    /// Ground truth, in the model's classes.
+    truth: Option<Prediction>,
+}
+
+/// A learnt distance between images, ready to run on one thread.
+pub struct Similarity {
+    /// Which one.
+    pub metric: DeepSimilarity,
+    /// SHA-256 of its network's weights as they were loaded.
+    pub sha256: String,
+    /// The network.
+    pub network: Box<dyn Network>,
+}
+
+impl Similarity {
+    fn measure(&mut self, pristine: &Image, decoded: &Image, row: &mut Row) -> Result<()> {
+        let distance = self.metric.distance(self.network.as_mut(), pristine.view(), decoded.view())?;
+        let column = if self.metric == DeepSimilarity::ST_LPIPS_ALEX { &mut row.st_lpips } else { &mut row.lpips };
+        *column = Some(distance);
+        let id = format!("{}@{}", self.metric.id, self.sha256.get(..16).unwrap_or_default());
+        row.similarity_ids = Some(match row.similarity_ids.take() {
+            Some(others) => format!("{others} {id}"),
+            None => id,
+        });
+        Ok(())
+    }
+}
+
+/// Which distortion of images is measured.
+pub struct Metrics {
+    /// SSIM and MS-SSIM, beside the squared errors, which always are.
+    pub structure: bool,
+    /// Learnt distances.
+    pub similarities: Vec<Similarity>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { structure: true, similarities: Vec::new() }
+    }
 }
 
 /// Decodes, perceives and compares. One per worker thread.
@@ -49,7 +107,8 @@ pub struct Perceiver {
     registry: Registry,
     decoder: SampleDecoder,
     references: Option<Arc<References>>,
-    model: Option<Model>,
+    models: Vec<Model>,
+    metrics: Metrics,
     build: String,
 }
 
@@ -58,31 +117,110 @@ fn ms(since: Instant) -> f64 {
 }
 
 impl Perceiver {
-    /// A worker's own perceiver. Where a `model` is given, its first run is
-    /// done here, so that no latency includes a warm-up.
+    /// The same perceiver, measuring other metrics than all of them.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// A worker's own perceiver. The first run of every model is done here, so
+    /// that no latency includes a warm-up.
     ///
     /// # Errors
-    /// [`Code::Model`] if the model's first run fails.
-    pub fn new(registry: Registry, references: Option<Arc<References>>, mut model: Option<Model>) -> Result<Self> {
-        if let Some(model) = &mut model {
+    /// [`Code::Model`] if a model's first run fails.
+    pub fn new(registry: Registry, references: Option<Arc<References>>, mut models: Vec<Model>) -> Result<Self> {
+        for model in &mut models {
             let (width, height) = model.info.preprocess.size;
             let mut blank = Image::default();
             blank.reset(width, height, afferent_media::PixelFormat::Rgb8)?;
-            model.predict(&blank)?;
+            model.predict(&blank).map_err(|e| e.at(format!("model `{}`", model.info.name)))?;
         }
         let decoder = SampleDecoder::new(registry.clone(), Limits::default());
-        Ok(Self { registry, decoder, references, model, build: format!("afferent {}", env!("CARGO_PKG_VERSION")) })
+        let metrics = Metrics::default();
+        Ok(Self {
+            registry,
+            decoder,
+            references,
+            models,
+            metrics,
+            build: format!("afferent {}", env!("CARGO_PKG_VERSION")),
+        })
     }
 
-    /// The row of a stored packet. What fails becomes the row's error: every
-    /// accepted packet has its row.
-    pub fn row(&mut self, packet: &StoredPacket, body: &[u8]) -> Row {
-        let mut row = self.describe(packet, body);
-        if let Err(error) = self.measure(packet, body, &mut row) {
+    /// The rows of a stored packet: one per model, or one where there is no model
+    /// or the sample is sound. What fails becomes the rows' error: every accepted
+    /// packet has its rows.
+    pub fn rows(&mut self, packet: &StoredPacket, body: &[u8]) -> Vec<Row> {
+        let mut base = self.describe(packet, body);
+        let opened = self.open(packet, body, &mut base);
+        let pristine = match &opened {
+            Ok(_) => self.pristine(packet, &base),
+            Err(_) => None,
+        };
+        base.source_sha256 = pristine.as_ref().map(|pristine| pristine.sha256.clone());
+        let decoded = opened.and_then(|container| self.decode(container, pristine.as_deref(), &mut base));
+        if let Err(error) = &decoded {
             log::warn!("device {}, {} ({}): {error}", packet.device, packet.key(), packet.sample_id);
-            row.set_error(&error);
+            base.set_error(error);
         }
-        row
+        self.seen(packet, base, decoded.as_ref().ok(), pristine.as_deref())
+    }
+
+    /// What `base` becomes once every model has seen the decoded sample.
+    fn seen(
+        &mut self,
+        packet: &StoredPacket,
+        base: Row,
+        decoded: Option<&Sample>,
+        pristine: Option<&Pristine>,
+    ) -> Vec<Row> {
+        if self.models.is_empty() || base.kind() == Some(Modality::Audio) {
+            return vec![base];
+        }
+        (0..self.models.len())
+            .map(|index| {
+                let mut row = base.clone();
+                self.models[index].describe(&mut row);
+                if let Err(error) = self.perceive(index, packet, decoded, pristine, &mut row) {
+                    log::warn!("{} on {}: {error}", self.models[index].info.name, packet.sample_id);
+                    row.set_error(&error);
+                }
+                row
+            })
+            .collect()
+    }
+
+    /// The rows of the source file itself: an operating point whose codec is
+    /// called `source`, whose rate is the file's size, and whose predictions are
+    /// those on the pristine sample. `packet` says which sample; its bytes are
+    /// those of the file.
+    pub fn source_rows(&mut self, packet: &StoredPacket) -> Vec<Row> {
+        let mut base = self.describe(packet, &[]);
+        base.bitstream_sha256 = None;
+        base.encode_ms = None;
+        base.modality = Modality::Image.to_string();
+        base.codec_simd = afferent_codec::Simd::NotApplicable.to_string();
+        let pristine = self.pristine(packet, &base);
+        let decoded = match pristine.as_deref() {
+            Some(Pristine { sample, sha256, .. }) => {
+                base.source_sha256 = Some(sha256.clone());
+                if let Sample::Image(image) = &**sample {
+                    base.set_image_source(image.width(), image.height());
+                    let pixels = base.source_units;
+                    base.set_image_quality(&metrics::image::ImageQuality {
+                        values: 3 * pixels,
+                        ssim: Some(1.0),
+                        ..Default::default()
+                    });
+                }
+                Ok(Arc::clone(sample))
+            }
+            None => Err(Error::new(Code::NotFound, "the source file cannot be read", "see the log")),
+        };
+        if let Err(error) = &decoded {
+            base.set_error(error);
+        }
+        self.seen(packet, base, decoded.as_deref().ok(), pristine.as_deref())
     }
 
     #[allow(clippy::cast_precision_loss)]
@@ -103,7 +241,7 @@ impl Perceiver {
             class: if packet.backfill { "backfill" } else { "live" }.to_owned(),
             bitstream_sha256: Some(hex(&Sha256::digest(body))),
             build: self.build.clone(),
-            connection: Some(format!("{:016x}", packet.connection)),
+            connection: (packet.connection != 0).then(|| format!("{:016x}", packet.connection)),
             captured_unix_us: Some(packet.captured_us),
             received_unix_us: Some(packet.received_us),
             encode_ms: Some(f64::from(packet.encode_us) / 1e3),
@@ -114,11 +252,15 @@ impl Perceiver {
             ..Row::new()
         };
         row.set_parts(&packet.parts);
+        if let Some(references) = &self.references {
+            references.describe(&packet.sample_id, &mut row);
+        }
         self.describe_library(&mut row);
         row
     }
 
-    fn measure(&mut self, packet: &StoredPacket, body: &[u8], row: &mut Row) -> Result<()> {
+    /// Parses the container and notes what it says.
+    fn open<'a>(&self, packet: &StoredPacket, body: &'a [u8], row: &mut Row) -> Result<Container<'a>> {
         if let Some(reason) = gap::read(body) {
             return Err(Error::new(
                 Code::NotFound,
@@ -135,86 +277,103 @@ impl Perceiver {
                 "update the device's agent, or distrust it",
             ));
         }
-        // What a sample is held against is known before it is decoded, so that
-        // one that fails counts as missed.
-        let modality = container.header.geometry.modality();
-        let pristine = self.pristine(packet, modality);
-        row.source_sha256 = pristine.as_ref().map(|p| p.sha256.clone());
-        let reference = if modality == Modality::Image { self.expect(packet, pristine.as_deref(), row)? } else { None };
+        Ok(container)
+    }
 
+    /// Decodes the sample and compares it with the pristine one.
+    fn decode(&mut self, container: Container<'_>, pristine: Option<&Pristine>, row: &mut Row) -> Result<Sample> {
         let container = container.intact()?;
         let start = Instant::now();
         let decoded = self.decoder.decode(&container)?;
         row.decode_ms = Some(ms(start));
-        match (&decoded, pristine.as_ref().map(|p| &p.sample)) {
+        row.restore_ms = self.decoder.restored_in().map(|took| took.as_secs_f64() * 1e3);
+        match (&decoded, pristine.map(|pristine| &*pristine.sample)) {
             (Sample::Image(decoded), Some(Sample::Image(pristine))) => {
-                row.set_image_quality(&metrics::image::compare(pristine.view(), decoded.view())?);
+                let compare = if self.metrics.structure { metrics::image::compare } else { metrics::image::errors };
+                row.set_image_quality(&compare(pristine.view(), decoded.view())?);
+                for similarity in &mut self.metrics.similarities {
+                    similarity.measure(pristine, decoded, row)?;
+                }
             }
             (Sample::Audio(decoded), Some(Sample::Audio(pristine))) => {
                 row.set_audio_quality(&metrics::audio::compare(pristine.view(), decoded.view())?);
             }
             _ => {}
         }
+        Ok(decoded)
+    }
 
-        let (Some(model), Sample::Image(image)) = (&mut self.model, &decoded) else { return Ok(()) };
-        let task = &Arc::clone(&model.info).task;
+    /// Runs one model on the decoded sample, and scores what it saw. What the
+    /// sample is held against is noted first, so that one that failed counts as missed.
+    fn perceive(
+        &mut self,
+        index: usize,
+        packet: &StoredPacket,
+        decoded: Option<&Sample>,
+        pristine: Option<&Pristine>,
+        row: &mut Row,
+    ) -> Result<()> {
+        let expected = self.expect(index, packet, pristine)?;
+        if let Some(reference) = &expected.pristine {
+            ReferenceKind::Pristine.as_str().clone_into(&mut row.reference_kind);
+            row.reference_index = reference.top1();
+        }
+        row.label_index = expected.truth.as_ref().and_then(Prediction::top1);
+        let Some(Sample::Image(image)) = decoded else { return Ok(()) };
+
+        let model = &mut self.models[index];
         let start = Instant::now();
         let prediction = model.predict(image)?;
         row.infer_ms = Some(ms(start));
-        row.set_prediction(&prediction, task.as_ref());
-        if let Some(reference) = reference {
-            row.set_score(ReferenceKind::Pristine, &reference, &task.score(&prediction, &reference)?);
+        let task = model.info.task.as_ref();
+        row.set_prediction(&prediction, task);
+        if let Some(truth) = &expected.truth {
+            row.set_label(truth, &task.score(&prediction, truth)?);
         }
-        if let Some(label) = row.label_index {
-            let truth = Prediction::class(label);
-            row.set_label(&truth, &task.score(&prediction, &truth)?);
+        if let Some(reference) = &expected.pristine {
+            row.set_score(ReferenceKind::Pristine, reference, &task.score(&prediction, reference)?);
         }
         Ok(())
     }
 
     /// The pristine sample, if the references have it. One that cannot be read
     /// is no fault of the codec: the row goes without.
-    fn pristine(&self, packet: &StoredPacket, modality: Modality) -> Option<Arc<Pristine>> {
-        let found = self.references.as_ref()?.pristine(&packet.sample_id, modality);
+    fn pristine(&self, packet: &StoredPacket, row: &Row) -> Option<Arc<Pristine>> {
+        let found = self.references.as_ref()?.pristine(&packet.sample_id, row.kind()?);
         found.unwrap_or_else(|error| {
             log::error!("the reference of `{}` cannot be read: {error}", packet.sample_id);
             None
         })
     }
 
-    /// Notes the model and what it is to see: its own prediction on the pristine
-    /// sample, and the label.
-    fn expect(
-        &mut self,
-        packet: &StoredPacket,
-        pristine: Option<&Pristine>,
-        row: &mut Row,
-    ) -> Result<Option<Prediction>> {
-        let Some(model) = &mut self.model else { return Ok(None) };
-        let info = &model.info;
-        row.model = Some(info.name.clone());
-        row.model_sha256 = Some(info.sha256.clone());
-        row.set_task(info.task.as_ref());
-        row.preprocess_digest = Some(info.preprocess.digest());
-        row.provider = Some(model.network.provider().to_owned());
-        row.threads = Some(info.threads);
-        let Some(references) = &self.references else { return Ok(None) };
-        row.label_index = references.entry(&packet.sample_id).and_then(|entry| entry.label_index);
-        let Some(Sample::Image(pristine)) = pristine.map(|p| &p.sample) else { return Ok(None) };
-        let reference = references.prediction(&packet.sample_id, || model.predict(pristine))?;
-        if let Some(reference) = &reference {
-            ReferenceKind::Pristine.as_str().clone_into(&mut row.reference_kind);
-            row.reference_index = reference.top1();
-        }
-        Ok(reference)
+    /// The model's own prediction on the pristine sample, and the ground truth.
+    fn expect(&mut self, index: usize, packet: &StoredPacket, pristine: Option<&Pristine>) -> Result<Expected> {
+        let Some(references) = &self.references else { return Ok(Expected::default()) };
+        let model = &mut self.models[index];
+        let truth = references
+            .truth(&packet.sample_id, model.info.task.as_ref())
+            .map(|truth| model.info.task.ground_truth(truth))
+            .transpose()?;
+        let Some(Sample::Image(pristine)) = pristine.map(|pristine| &*pristine.sample) else {
+            return Ok(Expected { truth, pristine: None });
+        };
+        let pristine = references.prediction(&packet.sample_id, index, || model.predict(pristine))?;
+        Ok(Expected { truth, pristine })
     }
 
     fn describe_codec(&self, container: &Container<'_>, row: &mut Row) {
         let header = &container.header;
+        let resize = header.geometry.resize();
         match header.geometry {
-            Geometry::Image(shape) => row.set_image_source(shape.width, shape.height),
+            Geometry::Image(shape) | Geometry::ResizedImage(shape, _) => {
+                row.set_image_source(shape.width, shape.height);
+                let (width, height) = resize.apply(shape.width, shape.height);
+                row.coded_width = Some(width);
+                row.coded_height = Some(height);
+            }
             Geometry::Audio(shape) => row.set_audio_source(shape.rate, shape.channels, shape.frames),
         }
+        row.resize = resize.to_string();
         row.codec.clone_from(&header.codec);
         row.preset.clone_from(&header.preset);
         row.knob = header.knob.map(f64::from);
@@ -229,6 +388,7 @@ impl Perceiver {
             row.modality = descriptor.modality.to_string();
             row.codec_implementation.clone_from(&descriptor.implementation);
             row.codec_simd = descriptor.simd.to_string();
+            row.codec_settings = Some(codec.settings_note(&row.preset)).filter(|note| !note.is_empty());
             row.knob_name = descriptor.knob.map(|knob| knob.name.to_owned());
         }
     }

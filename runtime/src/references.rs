@@ -5,28 +5,32 @@
 
 use afferent_codec::Limits;
 use afferent_codec_conventional::open;
-use afferent_measure::task::Prediction;
+use afferent_measure::row::Row;
+use afferent_measure::task::{LabelMap, Prediction, Task};
 use afferent_media::manifest::{Entry, Manifest};
 use afferent_media::{Code, Error, Modality, Result, Sample};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Pristine samples kept in memory, in bytes of pixels and samples.
+/// Pristine samples kept in memory, and predictions likewise, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
 /// A sample before coding.
 pub struct Pristine {
     /// The sample.
-    pub sample: Sample,
+    pub sample: Arc<Sample>,
     /// SHA-256 of its packed pixels, or of its planes as little-endian floats.
     pub sha256: String,
+    /// The class of every pixel, where the manifest names a mask.
+    mask: Option<LabelMap>,
     bytes: usize,
 }
 
 impl Pristine {
-    fn new(sample: Sample) -> Self {
+    fn new(sample: Sample, mask: Option<LabelMap>) -> Self {
         let mut digest = Sha256::new();
         let bytes = match &sample {
             Sample::Image(image) => {
@@ -38,7 +42,8 @@ impl Pristine {
                 size_of_val(audio.data())
             }
         };
-        Self { sample, sha256: hex(&digest.finalize()), bytes }
+        let bytes = bytes + mask.as_ref().map_or(0, |mask| mask.classes().len());
+        Self { sample: Arc::new(sample), sha256: hex(&digest.finalize()), mask, bytes }
     }
 }
 
@@ -47,24 +52,59 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[derive(Default)]
-struct Cache {
-    samples: HashMap<Place, Arc<Pristine>>,
+/// What was made from files and networks and is small enough to keep, the oldest
+/// going first.
+struct Cache<K, V> {
+    kept: HashMap<K, (V, usize)>,
     /// Oldest first.
-    order: VecDeque<Place>,
+    order: VecDeque<K>,
     bytes: usize,
-    /// The model's answer on each pristine sample: small, one per manifest entry.
-    predictions: HashMap<Place, Prediction>,
+}
+
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self { kept: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
+    fn get(&self, key: K) -> Option<V> {
+        self.kept.get(&key).map(|(value, _)| value.clone())
+    }
+
+    fn keep(&mut self, key: K, value: V, bytes: usize) {
+        if self.kept.insert(key, (value, bytes)).is_none() {
+            self.order.push_back(key);
+            self.bytes += bytes;
+        }
+        while self.bytes > CACHE_BYTES && self.order.len() > 1 {
+            if let Some((_, bytes)) = self.order.pop_front().and_then(|oldest| self.kept.remove(&oldest)) {
+                self.bytes -= bytes;
+            }
+        }
+    }
 }
 
 /// Which manifest, and which entry of it.
 type Place = (usize, usize);
 
+/// One data set that samples may come from.
+#[derive(Debug, Clone)]
+pub struct DataSet {
+    /// Name, as rows carry it; a server's references have none.
+    pub name: Option<String>,
+    /// Digest of what it holds, where it was taken.
+    pub sha256: Option<String>,
+    /// Its samples.
+    pub manifest: Manifest,
+}
+
 /// The references of one or more data sets.
 pub struct References {
-    manifests: Vec<Manifest>,
+    sets: Vec<DataSet>,
     places: HashMap<String, Place>,
-    cache: Mutex<Cache>,
+    samples: Mutex<Cache<Place, Arc<Pristine>>>,
+    predictions: Mutex<Cache<(Place, usize), Arc<Prediction>>>,
 }
 
 impl References {
@@ -74,32 +114,67 @@ impl References {
     /// As [`Manifest::open`]; [`Code::Config`] if two of them share a sample id.
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         let extensions = [open::extensions(Modality::Image), open::extensions(Modality::Audio)].concat();
-        let manifests: Vec<Manifest> =
-            paths.iter().map(|path| Manifest::open(path, &extensions)).collect::<Result<_>>()?;
+        let set = |path: &PathBuf| {
+            let manifest = Manifest::open(path, &extensions)?;
+            Ok(DataSet { name: None, sha256: None, manifest })
+        };
+        Self::new(paths.iter().map(set).collect::<Result<_>>()?)
+    }
+
+    /// The references of `sets`.
+    ///
+    /// # Errors
+    /// [`Code::Config`] if two of them share a sample id.
+    pub fn new(sets: Vec<DataSet>) -> Result<Self> {
         let mut places = HashMap::new();
-        for (number, manifest) in manifests.iter().enumerate() {
-            for (index, entry) in manifest.entries().iter().enumerate() {
+        for (number, set) in sets.iter().enumerate() {
+            for (index, entry) in set.manifest.entries().iter().enumerate() {
                 if let Some((other, _)) = places.insert(entry.id.clone(), (number, index)) {
                     return Err(Error::new(
                         Code::Config,
                         format!(
                             "sample id `{}` is in {} and {}",
                             entry.id,
-                            paths[other].display(),
-                            paths[number].display()
+                            sets[other].manifest.root().display(),
+                            set.manifest.root().display()
                         ),
                         "give every sample an id of its own",
                     ));
                 }
             }
         }
-        Ok(Self { manifests, places, cache: Mutex::default() })
+        Ok(Self { sets, places, samples: Mutex::default(), predictions: Mutex::default() })
     }
 
     /// The entry of a sample id.
     #[must_use]
     pub fn entry(&self, sample_id: &str) -> Option<&Entry> {
-        self.places.get(sample_id).map(|&(number, index)| &self.manifests[number].entries()[index])
+        self.places.get(sample_id).map(|&(number, index)| &self.sets[number].manifest.entries()[index])
+    }
+
+    /// Notes in `row` where its sample comes from.
+    pub(crate) fn describe(&self, sample_id: &str, row: &mut Row) {
+        let Some(&(number, index)) = self.places.get(sample_id) else { return };
+        let set = &self.sets[number];
+        let entry = &set.manifest.entries()[index];
+        row.data_set.clone_from(&set.name);
+        row.data_sha256.clone_from(&set.sha256);
+        row.split.clone_from(&entry.split);
+        row.group.clone_from(&entry.group);
+        row.source_format.clone_from(&entry.format);
+        row.source_quality = entry.quality.map(f64::from);
+        row.source_bytes = entry.bytes;
+    }
+
+    /// What the data set says that `task` should find in a sample: a class, or
+    /// the mask that came with its pristine sample.
+    pub(crate) fn truth(&self, sample_id: &str, task: &dyn Task) -> Option<Prediction> {
+        let place = *self.places.get(sample_id)?;
+        match task.id() {
+            "segmentation" => lock(&self.samples).get(place)?.mask.clone().map(Prediction::Mask),
+            "classification" => self.entry(sample_id)?.label_index.map(Prediction::class),
+            _ => None,
+        }
     }
 
     /// The pristine sample of an id, if the manifest lists it.
@@ -108,49 +183,55 @@ impl References {
     /// Those of opening its file.
     pub fn pristine(&self, sample_id: &str, modality: Modality) -> Result<Option<Arc<Pristine>>> {
         let Some(&place) = self.places.get(sample_id) else { return Ok(None) };
-        if let Some(known) = self.lock().samples.get(&place) {
-            return Ok(Some(Arc::clone(known)));
+        if let Some(known) = lock(&self.samples).get(place) {
+            return Ok(Some(known));
         }
-        let manifest = &self.manifests[place.0];
-        let path = manifest.path(&manifest.entries()[place.1]);
+        let manifest = &self.sets[place.0].manifest;
+        let entry = &manifest.entries()[place.1];
+        let path = manifest.path(entry);
         let limits = Limits::default();
         let sample = match modality {
             Modality::Image => Sample::Image(open::image(&path, &limits)?),
             Modality::Audio => Sample::Audio(open::audio(&path, &limits)?),
         };
-        let pristine = Arc::new(Pristine::new(sample));
-        let mut cache = self.lock();
-        if cache.samples.insert(place, Arc::clone(&pristine)).is_none() {
-            cache.order.push_back(place);
-            cache.bytes += pristine.bytes;
-        }
-        while cache.bytes > CACHE_BYTES && cache.order.len() > 1 {
-            if let Some(oldest) = cache.order.pop_front().and_then(|place| cache.samples.remove(&place)) {
-                cache.bytes -= oldest.bytes;
+        let mask = match &entry.mask {
+            Some(mask) => {
+                let (width, height, classes) = open::indices(&manifest.root().join(mask), &limits)?;
+                Some(LabelMap::new(width, height, classes)?)
             }
-        }
+            None => None,
+        };
+        let pristine = Arc::new(Pristine::new(sample, mask));
+        lock(&self.samples).keep(place, Arc::clone(&pristine), pristine.bytes);
         Ok(Some(pristine))
     }
 
-    /// The prediction on the pristine sample of an id, made once by `predict`.
+    /// The prediction of model number `model` on the pristine sample of an id,
+    /// made by `predict` where it is not kept.
     ///
     /// # Errors
     /// Those of `predict`.
     pub fn prediction(
         &self,
         sample_id: &str,
+        model: usize,
         predict: impl FnOnce() -> Result<Prediction>,
-    ) -> Result<Option<Prediction>> {
+    ) -> Result<Option<Arc<Prediction>>> {
         let Some(&place) = self.places.get(sample_id) else { return Ok(None) };
-        if let Some(known) = self.lock().predictions.get(&place) {
-            return Ok(Some(known.clone()));
+        if let Some(known) = lock(&self.predictions).get((place, model)) {
+            return Ok(Some(known));
         }
-        let prediction = predict()?;
-        self.lock().predictions.insert(place, prediction.clone());
+        let prediction = Arc::new(predict()?);
+        let bytes = match &*prediction {
+            Prediction::Mask(mask) => mask.classes().len(),
+            // Five classes or a hundred boxes at most.
+            _ => 4096,
+        };
+        lock(&self.predictions).keep((place, model), Arc::clone(&prediction), bytes);
         Ok(Some(prediction))
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
 //! The row log: rows are journalled as they come and sealed into Parquet.
 //!
-//! Each stored packet makes one row, known by the packet's place in the store,
-//! so rows are exactly once whatever crashes: a place is *done* once its row is
-//! durable. A seal writes the unsealed rows to `rows-<first>.parquet`, named by
+//! Each packet makes one row per model, known together by the packet's place (in
+//! the server's store, or in a sweep's plan), so rows are exactly once whatever
+//! crashes: a place is *done* once its rows, which are one record, are durable. A seal writes the unsealed rows to `rows-<first>.parquet`, named by
 //! the journal index of the first of them, in one step by renaming; if the
 //! checkpoint after it is lost to a crash, the next seal writes the same name
 //! again, with the same rows and perhaps more.
@@ -20,20 +20,20 @@ use std::sync::mpsc::Receiver;
 
 #[derive(Serialize, Deserialize)]
 enum Record {
-    /// The row of the packet at this place of the store; its bytes follow.
-    Row { place: u64 },
+    /// The rows of the packet at this place; their bytes follow, this long each.
+    Rows { place: u64, lengths: Vec<u32> },
     /// What a connection has carried so far.
     Wire(Wire),
     /// Every row below this index of the row journal is sealed; the places done by then.
     Sealed { below: u64, done: Vec<(u64, u64)> },
 }
 
-/// A row on its way into the log.
+/// The rows of one packet, on their way into the log.
 pub struct Made {
-    /// Place of its packet in the store.
+    /// Place of the packet.
     pub place: u64,
-    /// The row.
-    pub row: Box<Row>,
+    /// One row per model.
+    pub rows: Vec<Row>,
 }
 
 /// The row log. One thread owns it.
@@ -41,8 +41,9 @@ pub struct RowLog {
     journal: Journal,
     folder: PathBuf,
     done: RangeSet,
-    /// Unsealed rows, in order.
-    fresh: Vec<Location>,
+    /// Records of unsealed rows, in order, and how many rows each holds.
+    fresh: Vec<(Location, usize)>,
+    fresh_rows: usize,
     seal_rows: usize,
     connections: Connections,
 }
@@ -61,6 +62,7 @@ impl RowLog {
             folder: folder.to_path_buf(),
             done: RangeSet::default(),
             fresh: Vec::new(),
+            fresh_rows: 0,
             seal_rows,
             connections,
         };
@@ -68,13 +70,13 @@ impl RowLog {
         reader.scan(recovery.first, |found| {
             match found {
                 Found::Record(location, bytes) => match parse(bytes)?.0 {
-                    Record::Row { place } => {
+                    Record::Rows { place, lengths } => {
                         log.done.insert(place)?;
-                        log.fresh.push(location);
+                        log.fresh.push((location, lengths.len()));
                     }
                     Record::Wire(wire) => log.connections.restore(wire),
                     Record::Sealed { below, done } => {
-                        log.fresh.retain(|row| row.index >= below);
+                        log.fresh.retain(|(rows, _)| rows.index >= below);
                         for (first, last) in done {
                             log.done.insert_range(first..=last)?;
                         }
@@ -85,6 +87,7 @@ impl RowLog {
             }
             Ok(())
         })?;
+        log.fresh_rows = log.fresh.iter().map(|(_, rows)| rows).sum();
         Ok(log)
     }
 
@@ -95,7 +98,7 @@ impl RowLog {
     }
 
     /// Logs the rows that come, until every sender has gone; then seals. After
-    /// each sync `logged` is told how many rows there are in all.
+    /// each sync `logged` is told how many packets have their rows.
     ///
     /// # Errors
     /// [`Code::Io`] if the disk fails.
@@ -109,11 +112,10 @@ impl RowLog {
         while let Ok(first) = made.recv() {
             let mut next = Some(first);
             let mut batch = 0;
-            while let Some(Made { place, row }) = next.take() {
-                // Exactly once: a place that is done has its row.
+            while let Some(Made { place, rows }) = next.take() {
+                // Exactly once: a place that is done has its rows.
                 if self.done.insert(place)? {
-                    let location = self.append(&Record::Row { place }, &row.to_bytes()?)?;
-                    self.fresh.push(location);
+                    self.append_rows(place, &rows)?;
                 }
                 batch += 1;
                 if batch < BATCH {
@@ -125,12 +127,26 @@ impl RowLog {
             }
             self.journal.sync()?;
             logged(self.done.count());
-            if self.fresh.len() >= self.seal_rows {
+            if self.fresh_rows >= self.seal_rows {
                 self.seal(&mut sealed)?;
             }
         }
         self.seal(&mut sealed)?;
         self.journal.close()
+    }
+
+    fn append_rows(&mut self, place: u64, rows: &[Row]) -> Result<()> {
+        let mut bytes = Vec::new();
+        let mut lengths = Vec::with_capacity(rows.len());
+        for row in rows {
+            let start = bytes.len();
+            bytes.extend(row.to_bytes()?);
+            lengths.push(u32::try_from(bytes.len() - start).unwrap_or(u32::MAX));
+        }
+        let location = self.append(&Record::Rows { place, lengths }, &bytes)?;
+        self.fresh.push((location, rows.len()));
+        self.fresh_rows += rows.len();
+        Ok(())
     }
 
     fn append(&mut self, record: &Record, bytes: &[u8]) -> Result<Location> {
@@ -141,7 +157,7 @@ impl RowLog {
 
     /// Writes the unsealed rows to Parquet, each with its share of the transport.
     fn seal(&mut self, sealed: &mut impl FnMut(&Path, u64)) -> Result<()> {
-        let (Some(first), Some(last)) = (self.fresh.first(), self.fresh.last()) else { return Ok(()) };
+        let (Some((first, _)), Some((last, _))) = (self.fresh.first(), self.fresh.last()) else { return Ok(()) };
         let name = format!("{:020}", first.index);
         let path = self.folder.join(format!("rows-{name}.parquet"));
         let below = last.index + 1;
@@ -149,15 +165,22 @@ impl RowLog {
         let mut writer = RowWriter::create(&path)?;
         let mut buffer = Vec::new();
         let mut connections = BTreeSet::new();
-        for location in &self.fresh {
-            let (_, bytes) = parse(reader.read(location, &mut buffer)?)?;
-            let mut row = Row::from_bytes(bytes)?;
-            row.transport_bytes = self.connections.share(&row);
-            connections.extend(row.connection.clone());
-            writer.push(row)?;
+        for (location, _) in &self.fresh {
+            let (record, mut bytes) = parse(reader.read(location, &mut buffer)?)?;
+            let Record::Rows { lengths, .. } = record else { continue };
+            for length in lengths {
+                let (one, rest) = bytes.split_at_checked(length as usize).unwrap_or((bytes, &[]));
+                bytes = rest;
+                let mut row = Row::from_bytes(one)?;
+                row.transport_bytes = self.connections.share(&row);
+                connections.extend(row.connection.clone());
+                writer.push(row)?;
+            }
         }
         let rows = writer.finish()?;
-        self.connections.write(&self.folder.join(format!("connections-{name}.json")), &connections)?;
+        if !connections.is_empty() {
+            self.connections.write(&self.folder.join(format!("connections-{name}.json")), &connections)?;
+        }
         // What connections have carried must outlive the segments that say so.
         for wire in self.connections.all() {
             self.append(&Record::Wire(wire), &[])?;
@@ -167,6 +190,7 @@ impl RowLog {
         self.journal.sync()?;
         self.journal.release(below.min(checkpoint.index))?;
         self.fresh.clear();
+        self.fresh_rows = 0;
         sealed(&path, rows);
         Ok(())
     }

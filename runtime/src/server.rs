@@ -61,14 +61,14 @@ impl Stop {
     }
 }
 
-/// Runs a server until `stop` is set. `models` makes the model of each worker.
+/// Runs a server until `stop` is set. `models` makes the models of each worker.
 ///
 /// # Errors
 /// Whatever fails first: identity, socket, disk, model.
 pub fn run(
     options: &Options,
     registry: &Registry,
-    models: &dyn Fn() -> Result<Option<Model>>,
+    models: &dyn Fn() -> Result<Vec<Model>>,
     events: &Events,
     stop: &Stop,
 ) -> Result<()> {

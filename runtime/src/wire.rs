@@ -126,10 +126,12 @@ impl Connections {
     /// A row's share of its connection's overhead, in bytes.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn share(&self, row: &Row) -> f64 {
-        let connection = row.connection.as_deref().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        // A link in memory has no connection, and nothing that a transport could add.
+        let Some(connection) = &row.connection else { return 0.0 };
+        let connection = u64::from_str_radix(connection, 16).ok();
         let inner = self.lock();
         let Some(wire) = connection.and_then(|connection| inner.wires.get(&connection)) else {
-            log::warn!("the ledger of connection {connection:?} is not known: its rows carry no transport bytes");
+            log::warn!("the ledger of connection {connection:x?} is not known: its rows carry no transport bytes");
             return 0.0;
         };
         match wire.parts.framed().0 {

@@ -48,7 +48,7 @@ fn megapixels(runs: f64) -> f64 {
 }
 
 fn settings(preset: &str, knob: Option<f32>) -> Settings {
-    Settings { preset: Some(preset.to_owned()), knob }
+    Settings { preset: Some(preset.to_owned()), knob, ..Settings::default() }
 }
 
 fn jpeg(registry: &Registry, view: ImageView<'_>, quality: f32) -> Result<()> {

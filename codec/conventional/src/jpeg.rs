@@ -80,9 +80,15 @@ impl Codec for Jpeg {
         &self.0
     }
 
+    fn settings_note(&self, preset: &str) -> String {
+        let (chroma, coding) = parts(preset);
+        let coding = if coding.is_empty() { "standard" } else { coding };
+        format!("huffman={coding} dct=islow chroma={chroma} matrix=bt601 range=full")
+    }
+
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
         let (preset, quality) = settings.resolve(&self.0)?;
-        let (chroma, coding) = preset.split_once('-').unwrap_or((preset, ""));
+        let (chroma, coding) = parts(preset);
         let chroma = if chroma == "444" { Subsamp::None } else { Subsamp::Sub2x2 };
         let mut compressor = Compressor::new().map_err(failed)?;
         compressor.set_quality(quality.unwrap_or(75.0) as i32).map_err(failed)?;
@@ -94,6 +100,11 @@ impl Codec for Jpeg {
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {
         Ok(Box::new(Decoder(Reader::new(limits)?)))
     }
+}
+
+/// Chroma subsampling and entropy coding of a preset.
+fn parts(preset: &str) -> (&str, &str) {
+    preset.split_once('-').unwrap_or((preset, ""))
 }
 
 struct Encoder {

@@ -17,7 +17,7 @@
 //!
 //! let mut registry = Registry::new();
 //! afferent_codec_conventional::register(&mut registry);
-//! let settings = Settings { preset: Some("444".into()), knob: Some(75.0) };
+//! let settings = Settings { preset: Some("444".into()), knob: Some(75.0), ..Settings::default() };
 //! let mut encoder = SampleEncoder::new(registry.get("jpeg")?.as_ref(), &settings)?;
 //!
 //! let grey = Sample::Image(Image::new(64, 48, PixelFormat::Rgb8, vec![128; 64 * 48 * 3])?);

@@ -9,7 +9,7 @@
 //!
 //! Images become 8-bit RGB or grey: palettes are expanded, of 16 bits the upper 8
 //! are kept, alpha is dropped without blending (what lies under transparent pixels
-//! shows). EXIF orientation and colour profiles are ignored: pixels come as they
+//! shows). [`indices`] reads masks, where a palette's indices are what counts. EXIF orientation and colour profiles are ignored: pixels come as they
 //! are stored. CMYK is refused.
 //!
 //! A JPEG file with damage that libjpeg-turbo can read over is opened with a
@@ -73,11 +73,24 @@ pub fn image(path: &Path, limits: &Limits) -> Result<Image> {
     read_image(path, limits).map_err(|e| e.at(path.display()))
 }
 
-fn read_image(path: &Path, limits: &Limits) -> Result<Image> {
-    let extension = extension(path);
-    if !IMAGE_EXTENSIONS.contains(&extension.as_str()) {
-        return Err(foreign(&extension, "an image", IMAGE_EXTENSIONS));
-    }
+/// Reads a PNG file whose pixels are numbers, such as a mask of class ids: its
+/// width, its height and one number per pixel, row by row. Of a file with a
+/// palette these are the indices, not the colours; grey values of 1, 2 or 4 bits
+/// are not stretched to 8.
+///
+/// # Errors
+/// As [`image`]; [`Code::Unsupported`] for a file that is no PNG, for colours
+/// without a palette, alpha, or 16 bits.
+pub fn indices(path: &Path, limits: &Limits) -> Result<(u32, u32, Vec<u8>)> {
+    let read = || match extension(path).as_str() {
+        "png" => png::indices(&file(path)?, limits),
+        other => Err(foreign(other, "a mask", &["png"])),
+    };
+    read().map_err(|e| e.at(path.display()))
+}
+
+/// The bytes of an image file.
+fn file(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| Error::io("the file cannot be opened", e))?;
     file.take(MAX_IMAGE_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io("the file cannot be read", e))?;
@@ -88,6 +101,15 @@ fn read_image(path: &Path, limits: &Limits) -> Result<Image> {
             "scale the image or compress it better",
         ));
     }
+    Ok(bytes)
+}
+
+fn read_image(path: &Path, limits: &Limits) -> Result<Image> {
+    let extension = extension(path);
+    if !IMAGE_EXTENSIONS.contains(&extension.as_str()) {
+        return Err(foreign(&extension, "an image", IMAGE_EXTENSIONS));
+    }
+    let bytes = file(path)?;
     let mut image = Image::default();
     match extension.as_str() {
         "png" => png::read(&bytes, limits, &mut Vec::new(), &mut image)?,

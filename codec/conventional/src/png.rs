@@ -55,6 +55,10 @@ impl Codec for Png {
         &self.0
     }
 
+    fn settings_note(&self, preset: &str) -> String {
+        format!("deflate={preset} chroma=444 matrix=identity range=full")
+    }
+
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
         let compression = match settings.resolve(&self.0)?.0 {
             "balanced" => Compression::Balanced,
@@ -119,23 +123,8 @@ pub(crate) fn write(image: ImageView<'_>, compression: Compression, file: &mut V
 /// Decodes a PNG file of any kind: palettes and fewer than 8 bits are expanded,
 /// of 16 bits the upper 8 are kept, and alpha is dropped without blending.
 pub(crate) fn read(file: &[u8], limits: &Limits, scratch: &mut Vec<u8>, out: &mut Image) -> Result<()> {
-    let damaged = |cause: png::DecodingError| match cause {
-        png::DecodingError::LimitsExceeded => Error::new(
-            Code::Limit,
-            "the PNG file needs more memory than its pixels",
-            "write it again without extra chunks, or reject its sender",
-        ),
-        other => corrupt("the PNG bitstream is damaged").caused_by(other),
-    };
-    let mut decoder = png::Decoder::new(Cursor::new(file));
-    let info = decoder.read_header_info().map_err(damaged)?;
-    let (width, height) = (info.width, info.height);
-    limits.check_image(width, height)?;
-    // What the decoder keeps beside the pixels: text, profiles, a few rows.
-    decoder.set_limits(png::Limits { bytes: (64 << 20) + width as usize * 64 });
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-    let mut reader = decoder.read_info().map_err(damaged)?;
+    let mut reader = reader(file, limits, Transformations::EXPAND | Transformations::STRIP_16)?;
+    let (width, height) = reader.info().size();
     let (format, keep, of) = match reader.output_color_type().0 {
         ColorType::Grayscale => (PixelFormat::Gray8, 1, 1),
         ColorType::GrayscaleAlpha => (PixelFormat::Gray8, 1, 2),
@@ -155,6 +144,63 @@ pub(crate) fn read(file: &[u8], limits: &Limits, scratch: &mut Vec<u8>, out: &mu
     }
     // Reads to IEND, so that a file cut after its pixels is noticed.
     reader.finish().map_err(damaged)
+}
+
+/// Decodes a PNG file whose pixels are numbers of at most 8 bits, grey or indices
+/// of a palette: its width, its height and the numbers.
+pub(crate) fn indices(file: &[u8], limits: &Limits) -> Result<(u32, u32, Vec<u8>)> {
+    let mut reader = reader(file, limits, Transformations::IDENTITY)?;
+    let (width, height) = reader.info().size();
+    let (colour, depth) = reader.output_color_type();
+    if !matches!(colour, ColorType::Grayscale | ColorType::Indexed) || depth == BitDepth::Sixteen {
+        return Err(Error::new(
+            Code::Unsupported,
+            format!("the PNG file holds {colour:?} of {} bits, not one number of at most 8 bits", depth as u8),
+            "write the mask as 8-bit grey or with a palette, one class id per pixel",
+        ));
+    }
+    let depth = depth as usize;
+    let row = (width as usize * depth).div_ceil(8);
+    let mut packed = vec![0; row * height as usize];
+    reader.next_frame(&mut packed).map_err(damaged)?;
+    reader.finish().map_err(damaged)?;
+    if depth == 8 {
+        return Ok((width, height, packed));
+    }
+    let unpacked = packed.chunks_exact(row).flat_map(|row| {
+        (0..width as usize * depth)
+            .step_by(depth)
+            .map(move |bit| row[bit / 8] >> (8 - depth - bit % 8) & ((1 << depth) - 1))
+    });
+    Ok((width, height, unpacked.collect()))
+}
+
+/// A reader whose file's header is within `limits`.
+fn reader<'a>(
+    file: &'a [u8],
+    limits: &Limits,
+    transformations: Transformations,
+) -> Result<png::Reader<Cursor<&'a [u8]>>> {
+    let mut decoder = png::Decoder::new(Cursor::new(file));
+    let info = decoder.read_header_info().map_err(damaged)?;
+    let (width, height) = info.size();
+    limits.check_image(width, height)?;
+    // What the decoder keeps beside the pixels: text, profiles, a few rows.
+    decoder.set_limits(png::Limits { bytes: (64 << 20) + width as usize * 64 });
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_transformations(transformations);
+    decoder.read_info().map_err(damaged)
+}
+
+fn damaged(cause: png::DecodingError) -> Error {
+    match cause {
+        png::DecodingError::LimitsExceeded => Error::new(
+            Code::Limit,
+            "the PNG file needs more memory than its pixels",
+            "write it again without extra chunks, or reject its sender",
+        ),
+        other => corrupt("the PNG bitstream is damaged").caused_by(other),
+    }
 }
 
 /// How many bytes of a well-formed PNG file are content of IDAT chunks.

@@ -76,19 +76,27 @@ impl Codec for Webp {
         &self.0
     }
 
+    fn settings_note(&self, preset: &str) -> String {
+        format!("method={} chroma=420 matrix=bt601 range=limited", method(preset))
+    }
+
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
         let (preset, quality) = settings.resolve(&self.0)?;
-        let method = match preset {
-            "m0" => 0,
-            "m6" => 6,
-            _ => 4,
-        };
-        let config = sys::config(quality.unwrap_or(75.0), method)?;
+        let config = sys::config(quality.unwrap_or(75.0), method(preset))?;
         Ok(Box::new(Encoder { config, file: Vec::new(), rgb: Vec::new() }))
     }
 
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {
         Ok(Box::new(Decoder(*limits)))
+    }
+}
+
+/// libwebp's method of a preset.
+fn method(preset: &str) -> i32 {
+    match preset {
+        "m0" => 0,
+        "m6" => 6,
+        _ => 4,
     }
 }
 

@@ -2,15 +2,20 @@
 
 use crate::container::{Chunk, ContainerWriter};
 use crate::descriptor::Descriptor;
+use crate::scale::Resize;
 use afferent_media::{Audio, AudioView, Code, Error, Image, ImageView, Modality, Result};
 
-/// Where a codec stands on its knob, and by which preset.
+/// An operating point of a codec: how large it sees the sample, by which preset,
+/// and where it stands on its knob.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     /// Preset by name; the codec's first where `None`.
     pub preset: Option<String>,
     /// Knob in the codec's native unit; the codec's default where `None`.
     pub knob: Option<f32>,
+    /// By what ratio images are made smaller first. The codec itself never
+    /// looks at it: [`crate::SampleEncoder`] does the resizing.
+    pub resize: Resize,
 }
 
 impl Settings {
@@ -178,6 +183,15 @@ pub trait AudioDecoder: Send {
 pub trait Codec: Send + Sync {
     /// What it is.
     fn descriptor(&self) -> &Descriptor;
+
+    /// What a preset (one of the descriptor's) settles beside the knob, for whoever
+    /// compares codecs: `key=value` words of the encoder's effort, chroma
+    /// subsampling, colour matrix and range, for example
+    /// `speed=6 chroma=420 matrix=bt601 range=full`. Empty where there is nothing to say.
+    fn settings_note(&self, preset: &str) -> String {
+        let _ = preset;
+        String::new()
+    }
 
     /// An image encoder at these settings.
     ///

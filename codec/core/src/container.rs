@@ -12,6 +12,7 @@
 //!
 //! Everything but the chunk bytes is the *container* part of the rate ledger.
 
+use crate::scale::Resize;
 use afferent_media::{Bytes, Code, Error, Modality, PixelFormat, RateParts, Result};
 use serde::{Deserialize, Serialize};
 
@@ -43,13 +44,16 @@ pub struct AudioShape {
     pub frames: u64,
 }
 
-/// Geometry of the source sample, before any padding.
+/// Geometry of the source sample, before any padding or resizing. Later kinds are
+/// added at the end, so that earlier containers stay readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Geometry {
     /// An image.
     Image(ImageShape),
     /// A stretch of sound.
     Audio(AudioShape),
+    /// An image that was made smaller before it was coded.
+    ResizedImage(ImageShape, Resize),
 }
 
 impl Geometry {
@@ -57,7 +61,7 @@ impl Geometry {
     #[must_use]
     pub fn modality(&self) -> Modality {
         match self {
-            Self::Image(_) => Modality::Image,
+            Self::Image(_) | Self::ResizedImage(..) => Modality::Image,
             Self::Audio(_) => Modality::Audio,
         }
     }
@@ -66,8 +70,17 @@ impl Geometry {
     #[must_use]
     pub fn units(&self) -> u64 {
         match self {
-            Self::Image(i) => u64::from(i.width) * u64::from(i.height),
+            Self::Image(i) | Self::ResizedImage(i, _) => u64::from(i.width) * u64::from(i.height),
             Self::Audio(a) => a.frames.saturating_mul(u64::from(a.channels)),
+        }
+    }
+
+    /// By what ratio the sample was made smaller before it was coded.
+    #[must_use]
+    pub fn resize(&self) -> Resize {
+        match self {
+            Self::ResizedImage(_, resize) => *resize,
+            Self::Image(_) | Self::Audio(_) => Resize::NONE,
         }
     }
 }

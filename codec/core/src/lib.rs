@@ -5,6 +5,7 @@
 //!   [`Settings`]; those work on borrowed views and caller-owned buffers;
 //! - [`container`]: the self-describing container: a header (codec, knob,
 //!   geometry) and chunks that each stand alone, with a CRC-32C each;
+//! - [`scale`]: resizing before coding, which is part of an operating point;
 //! - [`registry`]: codecs by id; where two implement one id, the higher
 //!   [`Tier`] answers, so that a hardware encoder outranks a software one.
 //!
@@ -17,9 +18,11 @@ pub mod descriptor;
 pub mod gap;
 pub mod registry;
 pub mod sample;
+pub mod scale;
 
 pub use codec::{AudioDecoder, AudioEncoder, Codec, ImageDecoder, ImageEncoder, Limits, Settings};
 pub use container::{AudioShape, Chunk, Container, ContainerWriter, Geometry, Header, ImageShape};
 pub use descriptor::{Descriptor, Exactness, Family, Knob, Simd, Tier};
 pub use registry::Registry;
 pub use sample::{SampleDecoder, SampleEncoder};
+pub use scale::Resize;

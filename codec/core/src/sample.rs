@@ -3,18 +3,23 @@
 use crate::codec::{AudioDecoder, AudioEncoder, Codec, ImageDecoder, ImageEncoder, Limits, Settings};
 use crate::container::{AudioShape, Container, ContainerWriter, Geometry, Header, ImageShape};
 use crate::registry::Registry;
+use crate::scale::{self, Resize};
 use afferent_media::{Audio, Code, Error, Image, Modality, RateParts, Result, Sample};
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 enum Inner {
     Image(Box<dyn ImageEncoder>),
     Audio(Box<dyn AudioEncoder>),
 }
 
-/// Encodes whole samples at one operating point into containers.
+/// Encodes whole samples at one operating point (resize × preset × knob) into
+/// containers.
 pub struct SampleEncoder {
     inner: Inner,
     header: Header,
+    resize: Resize,
+    resized_in: Option<Duration>,
     writer: ContainerWriter,
 }
 
@@ -22,10 +27,17 @@ impl SampleEncoder {
     /// An encoder of `codec` at `settings`.
     ///
     /// # Errors
-    /// [`Code::Config`] for settings out of range.
+    /// [`Code::Config`] for settings out of range, or a resize of sound.
     pub fn new(codec: &dyn Codec, settings: &Settings) -> Result<Self> {
         let descriptor = codec.descriptor();
         let (preset, knob) = settings.resolve(descriptor)?;
+        if descriptor.modality == Modality::Audio && !settings.resize.is_none() {
+            return Err(Error::new(
+                Code::Config,
+                format!("{} codes sound, which has no size to change", descriptor.id),
+                "leave `resize` out",
+            ));
+        }
         let (inner, geometry) = match descriptor.modality {
             Modality::Image => (
                 Inner::Image(codec.image_encoder(settings)?),
@@ -44,7 +56,8 @@ impl SampleEncoder {
             geometry,
             weights: None,
         };
-        Ok(Self { inner, header, writer: ContainerWriter::new() })
+        let writer = ContainerWriter::new();
+        Ok(Self { inner, header, resize: settings.resize, resized_in: None, writer })
     }
 
     /// Writes the container of `sample` to the end of `out`.
@@ -54,11 +67,21 @@ impl SampleEncoder {
     /// has a geometry that the codec cannot take.
     pub fn encode(&mut self, sample: &Sample, out: &mut Vec<u8>) -> Result<RateParts> {
         self.writer.clear();
+        self.resized_in = None;
         self.header.geometry = match (&mut self.inner, sample) {
             (Inner::Image(encoder), Sample::Image(image)) => {
                 let view = image.view();
-                encoder.encode(view, &mut self.writer)?;
-                Geometry::Image(ImageShape { width: view.width(), height: view.height(), format: view.format() })
+                let shape = ImageShape { width: view.width(), height: view.height(), format: view.format() };
+                if self.resize.is_none() {
+                    encoder.encode(view, &mut self.writer)?;
+                    Geometry::Image(shape)
+                } else {
+                    let start = Instant::now();
+                    let smaller = self.resize.shrink(view)?;
+                    self.resized_in = Some(start.elapsed());
+                    encoder.encode(smaller.view(), &mut self.writer)?;
+                    Geometry::ResizedImage(shape, self.resize)
+                }
             }
             (Inner::Audio(encoder), Sample::Audio(audio)) => {
                 let view = audio.view();
@@ -80,6 +103,12 @@ impl SampleEncoder {
         };
         self.writer.seal(&self.header, out)
     }
+
+    /// How long the last sample took to be made smaller; `None` if nothing was resized.
+    #[must_use]
+    pub fn resized_in(&self) -> Option<Duration> {
+        self.resized_in
+    }
 }
 
 enum Decoder {
@@ -92,16 +121,25 @@ pub struct SampleDecoder {
     registry: Registry,
     limits: Limits,
     decoders: HashMap<String, Decoder>,
+    restored_in: Option<Duration>,
 }
 
 impl SampleDecoder {
     /// A decoder over `registry` within `limits`.
     #[must_use]
     pub fn new(registry: Registry, limits: Limits) -> Self {
-        Self { registry, limits, decoders: HashMap::new() }
+        Self { registry, limits, decoders: HashMap::new(), restored_in: None }
     }
 
-    /// Decodes a parsed container.
+    /// How long the last sample took to be made as large as its source again;
+    /// `None` if it had not been resized.
+    #[must_use]
+    pub fn restored_in(&self) -> Option<Duration> {
+        self.restored_in
+    }
+
+    /// Decodes a parsed container; an image that was resized before coding comes
+    /// back at its source's size.
     ///
     /// # Errors
     /// [`Code::NotFound`] for a codec that is not in the registry,
@@ -109,6 +147,7 @@ impl SampleDecoder {
     /// [`Code::Corrupt`] for damaged or contradictory content, [`Code::Limit`]
     /// before memory is taken for a sample above the limits.
     pub fn decode(&mut self, container: &Container<'_>) -> Result<Sample> {
+        self.restored_in = None;
         let header = &container.header;
         let codec = self.registry.get(&header.codec)?;
         let descriptor = codec.descriptor();
@@ -127,7 +166,9 @@ impl SampleDecoder {
             ));
         }
         match &header.geometry {
-            Geometry::Image(shape) => self.limits.check_image(shape.width, shape.height)?,
+            Geometry::Image(shape) | Geometry::ResizedImage(shape, _) => {
+                self.limits.check_image(shape.width, shape.height)?;
+            }
             Geometry::Audio(shape) => self.limits.check_audio(shape.rate, shape.channels, shape.frames)?,
         }
         if !self.decoders.contains_key(&header.codec) {
@@ -140,18 +181,24 @@ impl SampleDecoder {
         let contradiction =
             |what: String| Error::new(Code::Corrupt, what, "get the file or packet again from its source");
         match (self.decoders.get_mut(&header.codec), &header.geometry) {
-            (Some(Decoder::Image(decoder)), Geometry::Image(shape)) => {
+            (Some(Decoder::Image(decoder)), Geometry::Image(shape) | Geometry::ResizedImage(shape, _)) => {
                 let mut image = Image::default();
                 decoder.decode(&container.chunks, &mut image)?;
-                if (image.width(), image.height()) != (shape.width, shape.height) {
+                let resize = header.geometry.resize();
+                let (width, height) = resize.apply(shape.width, shape.height);
+                if (image.width(), image.height()) != (width, height) {
                     return Err(contradiction(format!(
-                        "the bitstream holds {}x{} pixels, its container says {}x{}",
+                        "the bitstream holds {}x{} pixels, its container says {width}x{height}",
                         image.width(),
                         image.height(),
-                        shape.width,
-                        shape.height
                     )));
                 }
+                if resize.is_none() {
+                    return Ok(Sample::Image(image));
+                }
+                let start = Instant::now();
+                let image = scale::restore(image.view(), shape.width, shape.height)?;
+                self.restored_in = Some(start.elapsed());
                 Ok(Sample::Image(image))
             }
             (Some(Decoder::Audio(decoder)), Geometry::Audio(shape)) => {

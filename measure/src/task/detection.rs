@@ -278,8 +278,14 @@ impl Ranking {
         let mut curve = Vec::new();
         for &(class, there) in &classes {
             for (bit, mean) in means.iter_mut().enumerate() {
-                let counted =
-                    class.detections.iter().map(|(image, found)| (weight(*image), found.hits >> bit & 1 != 0));
+                // Equal scores of one image come again together, as in a copy of the image.
+                let ties = class.detections.chunk_by(|(a, x), (b, y)| (a, x.score) == (b, y.score));
+                let counted = ties.flat_map(|tied| {
+                    let weight = tied.first().map_or(0, |(image, _)| weight(*image));
+                    let (copies, each) = if tied.len() == 1 { (1, weight) } else { (weight, 1) };
+                    let hits = move |(_, found): &(usize, Ranked)| (each, found.hits >> bit & 1 != 0);
+                    (0..copies).flat_map(move |_| tied.iter().map(hits))
+                });
                 *mean += interpolated(counted, there, &mut curve) / classes.len() as f64;
             }
         }

@@ -3,6 +3,7 @@
 //! - [`zoo`]: what is known of each model, as data: name, task, licence, where
 //!   it comes from, its digest, what goes in and out, how images become input;
 //! - [`store`]: resolve, verify, cache; offline after the first time;
+//! - [`library`]: shared libraries that are loaded at run time;
 //! - [`state_dict`]: reads PyTorch checkpoints without PyTorch, by a machine
 //!   that can run nothing;
 //! - [`onnx`]: pours a checkpoint's tensors into a graph without weights.
@@ -21,6 +22,7 @@
 //! ```
 
 mod digest;
+pub mod library;
 pub mod onnx;
 mod pickle;
 mod registry;

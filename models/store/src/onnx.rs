@@ -1,4 +1,5 @@
-//! Pours a checkpoint's tensors into an ONNX graph that has none.
+//! Pours a checkpoint's tensors into an ONNX graph that has none, and reads
+//! what goes in and out of a complete one.
 //!
 //! Protocol Buffers messages merge when they are concatenated. So the bytes of
 //! a graph without weights, followed by the bytes of a model that holds nothing
@@ -9,8 +10,10 @@
 //! says in its `value_info`. Field numbers: `onnx.proto` of ONNX, IR version 7.
 
 use crate::state_dict::StateDict;
+use crate::zoo::{Axis, Port};
 use afferent_media::{Code, Error, Result};
 use prost::Message;
+use std::collections::HashSet;
 
 /// `TensorProto.DataType.FLOAT`.
 const FLOAT: i32 = 1;
@@ -73,6 +76,58 @@ struct Shape {
 struct Dimension {
     #[prost(int64, optional, tag = "1")]
     value: Option<i64>,
+    #[prost(string, optional, tag = "2")]
+    parameter: Option<String>,
+}
+
+/// A model without its weights: of those only the names.
+#[derive(Clone, PartialEq, Message)]
+struct Outline {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<OutlineGraph>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OutlineGraph {
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<Named>,
+    #[prost(message, repeated, tag = "11")]
+    input: Vec<ValueInfo>,
+    #[prost(message, repeated, tag = "12")]
+    output: Vec<ValueInfo>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Named {
+    #[prost(string, optional, tag = "8")]
+    name: Option<String>,
+}
+
+/// What goes into the ONNX file `model` and what comes out, in its order.
+///
+/// # Errors
+/// [`Code::Corrupt`] if it is no ONNX file, [`Code::Model`] if nothing goes in or out.
+pub fn ports(model: &[u8]) -> Result<(Vec<Port>, Vec<Port>)> {
+    let parsed = Outline::decode(model)
+        .map_err(|e| Error::new(Code::Corrupt, "the model is no ONNX file", "export it as ONNX").caused_by(e))?;
+    let OutlineGraph { initializer, input, output } = parsed.graph.unwrap_or_default();
+    // Before IR version 4 weights with a value were listed as inputs, too.
+    let weights: HashSet<_> = initializer.into_iter().filter_map(|weight| weight.name).collect();
+    let inputs: Vec<_> = input.into_iter().map(port).filter(|port| !weights.contains(&port.name)).collect();
+    let outputs: Vec<_> = output.into_iter().map(port).collect();
+    if inputs.is_empty() || outputs.is_empty() {
+        return Err(Error::new(Code::Model, "nothing goes into the graph or out of it", "export the model again"));
+    }
+    Ok((inputs, outputs))
+}
+
+fn port(value: ValueInfo) -> Port {
+    let shape = value.kind.and_then(|kind| kind.tensor).and_then(|tensor| tensor.shape).unwrap_or_default();
+    let axis = |dim: Dimension| match dim.value.map(usize::try_from) {
+        Some(Ok(length)) if length > 0 => Axis::Fixed(length),
+        _ => Axis::Dynamic(dim.parameter.unwrap_or_else(|| "any".to_owned())),
+    };
+    Port { name: value.name.unwrap_or_default(), shape: shape.dims.into_iter().map(axis).collect() }
 }
 
 /// The complete ONNX file of `graph` with the weights of `checkpoint`.

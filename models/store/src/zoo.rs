@@ -2,7 +2,8 @@
 //!
 //! The built-in zoo is `models/zoo.toml`, compiled into the program together
 //! with the small files it refers to; a user's own file of the same form may be
-//! added. Every key is explained at the field that it fills.
+//! added. Every key is explained at the field that it fills. A user's model
+//! needs few of them: `models/examples/own-classifier.toml` has ten lines.
 
 use crate::digest::Sha256;
 use afferent_media::{Code, Error, Preprocess, Result};
@@ -16,8 +17,20 @@ const BUILT_IN: &str = include_str!("../../zoo.toml");
 
 /// Small files compiled into the program, by the name that `embedded` sources use.
 const EMBEDDED: &[(&str, &[u8])] = &[
+    ("beans-lite0/graph.onnx", include_bytes!("../../zoo/beans-lite0/graph.onnx")),
+    ("chest-xray-lite0/graph.onnx", include_bytes!("../../zoo/chest-xray-lite0/graph.onnx")),
+    ("classes/camvid-11.txt", include_bytes!("../../zoo/classes/camvid-11.txt")),
+    ("classes/camvid11.csv", include_bytes!("../../zoo/classes/camvid11.csv")),
+    ("classes/camvid11-from-cityscapes.csv", include_bytes!("../../zoo/classes/camvid11-from-cityscapes.csv")),
+    ("classes/mosaic-32.txt", include_bytes!("../../zoo/classes/mosaic-32.txt")),
+    ("classes/mosaic32-from-ade20k150.csv", include_bytes!("../../zoo/classes/mosaic32-from-ade20k150.csv")),
     ("efficientnet-lite0/graph.onnx", include_bytes!("../../zoo/efficientnet-lite0/graph.onnx")),
+    ("efficientnet-lite2/graph.onnx", include_bytes!("../../zoo/efficientnet-lite2/graph.onnx")),
+    ("labels/beans-3.txt", include_bytes!("../../zoo/labels/beans-3.txt")),
+    ("labels/chest-xray-2.txt", include_bytes!("../../zoo/labels/chest-xray-2.txt")),
+    ("labels/coco-80.txt", include_bytes!("../../zoo/labels/coco-80.txt")),
     ("labels/imagenet-1k.txt", include_bytes!("../../zoo/labels/imagenet-1k.txt")),
+    ("st-lpips-alex/graph.onnx", include_bytes!("../../zoo/st-lpips-alex/graph.onnx")),
 ];
 
 /// Where bytes come from.
@@ -37,6 +50,23 @@ pub enum Source {
     },
     /// One member of a package, fetched by the registry's ordinary client.
     Registry(Package),
+    /// A published file that no registry carries: the user puts it into the mirror.
+    Mirror(Published),
+}
+
+/// A file that its publisher offers somewhere where no registry's client gets it.
+/// It must lie in the mirror (`AFFERENT_MODELS`) as `NAME/FILE`, NAME being the model's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// File name.
+    pub file: String,
+    /// Where it is published, for people: host, project, version, path, and
+    /// what was done to it since.
+    pub origin: String,
+    /// SHA-256 of the file; by default that of the model. Needed where there is
+    /// a `graph`, because the model is then another file.
+    pub sha256: Option<Sha256>,
 }
 
 /// One member of a pinned package of a registry.
@@ -84,12 +114,21 @@ pub enum Registry {
 pub enum Task {
     /// One class of several for a whole image.
     ImageClassification,
+    /// One class of several for every pixel.
+    ImageSegmentation,
+    /// Boxes around things, each with a class and a score.
+    ObjectDetection,
+    /// How far a distorted image (`dist`) is from its reference (`ref`): one number.
+    ImageSimilarity,
 }
 
 impl std::fmt::Display for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::ImageClassification => "image-classification",
+            Self::ImageSegmentation => "image-segmentation",
+            Self::ObjectDetection => "object-detection",
+            Self::ImageSimilarity => "image-similarity",
         })
     }
 }
@@ -114,6 +153,66 @@ pub struct Port {
     pub shape: Vec<Axis>,
 }
 
+/// What the first output of a segmentation network holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SegmentationOutput {
+    /// A score per class and pixel, `[1, classes, height, width]`: the greatest wins.
+    Logits,
+    /// A class per pixel, `[1, height, width]`.
+    Classes,
+}
+
+/// How a network's answer becomes a class per pixel that a reference can judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segmentation {
+    /// What the output holds.
+    pub output: SegmentationOutput,
+    /// Names of the classes that are compared, one per line in their order.
+    pub classes: Source,
+    /// From the network's classes to those that are compared; they are the
+    /// same by default. A table in the form of `models/zoo/classes/*.csv`, which
+    /// `measure` reads.
+    pub prediction_map: Option<Source>,
+    /// From the reference masks' values to the classes that are compared, likewise.
+    pub reference_map: Option<Source>,
+}
+
+/// What a network's answer means as boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DetectionDecoder {
+    /// FastestDet: `[1, 5 + classes, rows, columns]`, for each cell whether
+    /// something is there, four numbers of a box, and a score per class.
+    #[serde(rename = "fastestdet")]
+    FastestDet,
+}
+
+/// How a network's answer becomes boxes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detection {
+    /// What the answer means.
+    pub decoder: DetectionDecoder,
+    /// The least score of a box that is kept, from 0 to 1.
+    pub score: f32,
+    /// Of two boxes of one class whose intersection over union is above this,
+    /// from 0 to 1, the one of the lower score is dropped.
+    pub nms_iou: f32,
+}
+
+fn unstated() -> String {
+    "unstated".to_owned()
+}
+
+/// SPDX for "nothing is said of it".
+fn no_assertion() -> String {
+    "NOASSERTION".to_owned()
+}
+
 /// What is known of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,28 +221,37 @@ pub struct ModelManifest {
     pub name: String,
     /// What it does.
     pub task: Task,
-    /// Version of the weights, as their publisher counts.
+    /// Version of the weights, as their publisher counts; `unstated` by default.
+    #[serde(default = "unstated")]
     pub version: String,
-    /// SPDX expression of the weights' licence.
+    /// SPDX expression of the weights' licence; `NOASSERTION` by default.
+    #[serde(default = "no_assertion")]
     pub licence: String,
     /// Data sets that the weights were trained on.
     #[serde(default)]
     pub trained_on: Vec<String>,
-    /// SHA-256 of the ONNX file, after any assembly.
-    pub sha256: Sha256,
+    /// SHA-256 of the ONNX file, after any assembly. Only a user's own `file`
+    /// may go without; the store then fills in what it found.
+    pub sha256: Option<Sha256>,
     /// Where the ONNX file comes from or, where there is a `graph`, the checkpoint.
     pub source: Source,
     /// An ONNX graph without weights (embedded or a file): the source is then a
     /// PyTorch state dict, whose tensors are poured into it.
     pub graph: Option<Source>,
-    /// What goes in.
+    /// What goes in. The store fills it in from the ONNX file where it is empty.
+    #[serde(default)]
     pub inputs: Vec<Port>,
-    /// What comes out.
+    /// What comes out, likewise.
+    #[serde(default)]
     pub outputs: Vec<Port>,
     /// How an image becomes the input.
     pub preprocess: Option<Preprocess>,
     /// Class names, one per line in the order of the output (embedded or a file).
     pub labels: Option<Source>,
+    /// What the answer means, for [`Task::ImageSegmentation`].
+    pub segmentation: Option<Segmentation>,
+    /// What the answer means, for [`Task::ObjectDetection`].
+    pub detection: Option<Detection>,
 }
 
 /// The models that are known.
@@ -256,47 +364,67 @@ impl ModelManifest {
             return wrong("name", "not a plain name", "use lower-case letters, digits, `-`, `_` and `.`");
         }
         for (key, ports) in [("inputs", &self.inputs), ("outputs", &self.outputs)] {
-            if ports.is_empty() || ports.iter().any(|port| port.shape.contains(&Axis::Fixed(0))) {
-                return wrong(key, "nothing there", "name at least one tensor, of axes above 0");
+            if ports.iter().any(|port| port.shape.contains(&Axis::Fixed(0))) {
+                return wrong(key, "an axis of length 0", "give lengths above 0");
             }
         }
         if let Some(preprocess) = &self.preprocess {
             preprocess.validate().map_err(|e| e.at("`preprocess`"))?;
-            self.fits(preprocess)?;
         }
-        for (key, source) in [("graph", &self.graph), ("labels", &self.labels)] {
-            if matches!(source, Some(Source::Registry(_))) {
-                return wrong(key, "a registry cannot give it", "use kind `embedded` or `file`");
-            }
+        self.fits()?;
+        if self.segmentation.is_some() != (self.task == Task::ImageSegmentation) {
+            return wrong("segmentation", "is for image segmentation, which needs it", "say what the output means");
         }
-        let sources = [Some(&mut self.source), self.graph.as_mut(), self.labels.as_mut()];
-        for (key, source) in ["source", "graph", "labels"].into_iter().zip(sources) {
-            match source {
-                Some(Source::Embedded { file }) => {
-                    embedded(file).map_err(|e| e.at(format!("`{key}.file`")))?;
-                }
-                Some(Source::File { path }) => match folder {
-                    Some(folder) => *path = folder.join(&path),
-                    None => return wrong(key, "the built-in zoo refers to a file", "embed the file"),
-                },
-                Some(Source::Registry(package)) => package.check()?,
-                None => {}
+        if self.detection.is_some() != (self.task == Task::ObjectDetection) {
+            return wrong("detection", "is for object detection, which needs it", "say what the output means");
+        }
+        if let Some(Detection { score, nms_iou, .. }) = self.detection
+            && ![score, nms_iou].iter().all(|fraction| (0.0..=1.0).contains(fraction))
+        {
+            return wrong("detection", "`score` or `nms_iou` is no fraction", "give numbers from 0 to 1");
+        }
+        if self.sha256.is_none() && !matches!(self.source, Source::File { .. }) {
+            return wrong("sha256", "missing", "pin the digest: only a `file` of your own may go without");
+        }
+        if let Source::Mirror(Published { sha256: None, .. }) = self.source
+            && self.graph.is_some()
+        {
+            return wrong("source.sha256", "missing", "pin the checkpoint's digest too");
+        }
+        self.source.check("source", folder)?;
+        let segmentation = self.segmentation.as_mut();
+        let (classes, prediction, reference) = segmentation.map_or((None, None, None), |s| {
+            (Some(&mut s.classes), s.prediction_map.as_mut(), s.reference_map.as_mut())
+        });
+        let local = [
+            ("graph", self.graph.as_mut()),
+            ("labels", self.labels.as_mut()),
+            ("segmentation.classes", classes),
+            ("segmentation.prediction_map", prediction),
+            ("segmentation.reference_map", reference),
+        ];
+        for (key, source) in local {
+            let Some(source) = source else { continue };
+            if !matches!(source, Source::Embedded { .. } | Source::File { .. }) {
+                return wrong(key, "must be at hand", "use kind `embedded` or `file`");
             }
+            source.check(key, folder)?;
         }
         Ok(())
     }
 
-    /// Checks that the preprocessing makes what the first input takes.
-    fn fits(&self, preprocess: &Preprocess) -> Result<()> {
+    /// Checks that the preprocessing makes what the first input takes, as far as both are known.
+    ///
+    /// # Errors
+    /// [`Code::Config`] if it does not.
+    pub(crate) fn fits(&self) -> Result<()> {
+        let (Some(preprocess), Some(input)) = (&self.preprocess, self.inputs.first()) else { return Ok(()) };
         let shape = preprocess.shape();
-        let fits = self.inputs.first().is_some_and(|input| {
-            input.shape.len() == shape.len()
-                && input.shape.iter().zip(shape).all(|(axis, n)| match axis {
-                    Axis::Fixed(length) => *length == n,
-                    Axis::Dynamic(_) => true,
-                })
-        });
-        if fits {
+        let takes = |(axis, n): (&Axis, usize)| match axis {
+            Axis::Fixed(length) => *length == n,
+            Axis::Dynamic(_) => true,
+        };
+        if input.shape.len() == shape.len() && input.shape.iter().zip(shape).all(takes) {
             return Ok(());
         }
         Err(Error::new(
@@ -310,14 +438,12 @@ impl ModelManifest {
     ///
     /// # Errors
     /// [`Code::NotFound`] or [`Code::Io`] if a file cannot be read,
-    /// [`Code::Config`] if there is not one name per class.
+    /// [`Code::Config`] if a classifier has not one name per class.
     pub fn read_labels(&self) -> Result<Vec<String>> {
         let Some(source) = &self.labels else { return Ok(Vec::new()) };
-        let text = String::from_utf8(source.read_local()?)
-            .map_err(|e| Error::new(Code::Config, "the labels are not UTF-8", "write them as UTF-8").caused_by(e))?;
-        let labels: Vec<_> = text.lines().map(str::to_owned).collect();
+        let labels = source.read_lines()?;
         let classes = self.outputs.first().and_then(|output| output.shape.last());
-        if let Some(&Axis::Fixed(classes)) = classes
+        if let (Task::ImageClassification, Some(&Axis::Fixed(classes))) = (self.task, classes)
             && classes != labels.len()
         {
             return Err(Error::new(
@@ -330,8 +456,41 @@ impl ModelManifest {
     }
 }
 
+impl Segmentation {
+    /// The names of the classes that are compared, in their order.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] or [`Code::Io`] if a file cannot be read,
+    /// [`Code::Config`] if it is not UTF-8.
+    pub fn read_classes(&self) -> Result<Vec<String>> {
+        self.classes.read_lines()
+    }
+
+    /// The table that says what each of the network's classes counts as, in the
+    /// form that `measure` reads. `None` if the classes are the same.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] or [`Code::Io`] if a file cannot be read,
+    /// [`Code::Config`] if it is not UTF-8.
+    pub fn read_prediction_map(&self) -> Result<Option<String>> {
+        self.prediction_map
+            .as_ref()
+            .map(Source::read_text)
+            .transpose()
+            .map_err(|e| e.at("`segmentation.prediction_map`"))
+    }
+
+    /// The table that says what each value of a reference mask counts as, likewise.
+    ///
+    /// # Errors
+    /// Those of [`Self::read_prediction_map`].
+    pub fn read_reference_map(&self) -> Result<Option<String>> {
+        self.reference_map.as_ref().map(Source::read_text).transpose().map_err(|e| e.at("`segmentation.reference_map`"))
+    }
+}
+
 impl Package {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let wrong = |key: &str, value: &str, remedy: &'static str| {
             Err(Error::new(Code::Config, format!("`source.{key}`: `{value}`"), remedy))
         };
@@ -352,18 +511,58 @@ impl Package {
     }
 }
 
+impl Published {
+    fn check(&self) -> Result<()> {
+        let mut parts = Path::new(&self.file).components();
+        let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+        if plain && !self.file.contains('\\') && !self.origin.trim().is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Config,
+            format!("`source.file` or `source.origin`: `{}`, `{}`", self.file, self.origin),
+            "give a plain file name, and say where the file is published",
+        ))
+    }
+}
+
 impl Source {
+    /// Checks what the types cannot, and makes a `file` relative to `folder`.
+    fn check(&mut self, key: &str, folder: Option<&Path>) -> Result<()> {
+        match self {
+            Self::Embedded { file } => embedded(file).map(drop).map_err(|e| e.at(format!("`{key}.file`"))),
+            Self::File { path } => {
+                let folder = folder.ok_or_else(|| {
+                    Error::new(Code::Config, format!("`{key}`: the built-in zoo refers to a file"), "embed the file")
+                })?;
+                *path = folder.join(&path);
+                Ok(())
+            }
+            Self::Registry(package) => package.check(),
+            Self::Mirror(published) => published.check(),
+        }
+    }
+
     /// Reads an embedded source or a file, of at most [`crate::MAX_MODEL_BYTES`].
     pub(crate) fn read_local(&self) -> Result<Vec<u8>> {
         match self {
             Self::Embedded { file } => embedded(file).map(<[u8]>::to_vec),
             Self::File { path } => crate::read_bounded(path),
-            Self::Registry(package) => Err(Error::new(
-                Code::Config,
-                format!("package {} is not local", package.package),
-                "use kind `embedded` or `file`",
-            )),
+            Self::Registry(Package { file, .. }) | Self::Mirror(Published { file, .. }) => {
+                Err(Error::new(Code::Config, format!("{file} is not local"), "use kind `embedded` or `file`"))
+            }
         }
+    }
+
+    /// A local text.
+    fn read_text(&self) -> Result<String> {
+        String::from_utf8(self.read_local()?)
+            .map_err(|e| Error::new(Code::Config, "a list of classes is not UTF-8", "write it as UTF-8").caused_by(e))
+    }
+
+    /// The lines of a local text.
+    fn read_lines(&self) -> Result<Vec<String>> {
+        Ok(self.read_text()?.lines().map(str::to_owned).collect())
     }
 }
 
@@ -386,14 +585,40 @@ mod tests {
     fn the_built_in_zoo_is_sound() {
         let zoo = Zoo::built_in().unwrap();
         for model in zoo.models() {
-            let labels = model.read_labels().unwrap();
-            assert!(labels.iter().all(|label| !label.trim().is_empty()), "{}", model.name);
+            assert!(model.sha256.is_some() && !model.inputs.is_empty() && !model.outputs.is_empty(), "{}", model.name);
+            let mut names = model.read_labels().unwrap();
+            if let Some(segmentation) = &model.segmentation {
+                names.extend(segmentation.read_classes().unwrap());
+            }
+            let named = model.task == Task::ImageSimilarity || !names.is_empty();
+            assert!(named && names.iter().all(|name| !name.trim().is_empty()), "{}", model.name);
         }
         let labels = zoo.get("efficientnet-lite0").unwrap().read_labels().unwrap();
         assert_eq!((labels[0].as_str(), labels[999].as_str()), ("tench", "toilet paper"));
         let error = zoo.get("alexnet").unwrap_err();
         assert_eq!(error.code(), Code::NotFound);
         assert!(error.remedy().contains("efficientnet-lite0"));
+    }
+
+    #[test]
+    fn the_examples_are_sound() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let open = |name: &str| Zoo::open(&folder.join(name)).unwrap();
+        let text = std::fs::read_to_string(folder.join("own-classifier.toml")).unwrap();
+        assert!(text.lines().count() <= 10, "it is said to have ten lines");
+        let zoo = open("own-classifier.toml");
+        let own = zoo.get("own-classifier").unwrap();
+        assert_eq!((own.version.as_str(), own.licence.as_str(), own.sha256), ("unstated", "NOASSERTION", None));
+        assert!(own.inputs.is_empty() && own.outputs.is_empty() && own.preprocess.is_some());
+        assert_eq!(own.source, Source::File { path: folder.join("own-classifier.onnx") });
+        for model in open("vit-b16.toml").models() {
+            assert_eq!(model.preprocess.unwrap().shape(), [1, 3, 224, 224], "{}", model.name);
+            assert!(!model.read_labels().unwrap().is_empty(), "{}", model.name);
+        }
+        let zoo = open("segformer-b0.toml");
+        let segmentation = zoo.models()[0].segmentation.as_ref().unwrap();
+        assert_eq!(segmentation.read_classes().unwrap().len(), 150);
+        assert_eq!(segmentation.read_reference_map().unwrap().unwrap().lines().count(), 2 + 151);
     }
 
     #[test]
@@ -409,16 +634,32 @@ mod tests {
             ("member = \"", "member = \"/", "`source.member`"),
             (".whl\"", ".tar.gz\"", "`source.file`"),
             ("package = \"", "package = \"--index-url=", "`source.package`"),
+            ("file = \"FastestDet.onnx\"", "file = \"../FastestDet.onnx\"", "`source.file`"),
+            ("origin = \"", "origin = \" \" #", "`source.origin`"),
             ("size = [224, 224]", "size = [224, 225]", "`preprocess`"),
             ("std = [128", "std = [0", "std"),
+            ("shape = [\"N\"", "shape = [0", "`inputs`"),
             ("file = \"efficientnet-lite0/graph.onnx\"", "file = \"other.onnx\"", "`graph.file`"),
-            ("kind = \"embedded\"", "kind = \"file\"", "graph"),
+            ("graph = { kind = \"embedded\"", "graph = { kind = \"file\"", "graph"),
+            ("graph = { kind = \"embedded\", file", "graph = { kind = \"file\", path", "built-in zoo refers to a file"),
+            ("sha256 = \"", "#", "`sha256`: missing"),
+            ("task = \"image-segmentation\"", "task = \"object-detection\"", "`segmentation`"),
+            ("task = \"object-detection\"", "task = \"image-classification\"", "`detection`"),
+            ("output = \"logits\"", "output = \"colours\"", "colours"),
+            ("decoder = \"fastestdet\"", "decoder = \"slowestdet\"", "slowestdet"),
+            ("score = 0.65", "score = nan", "`detection`"),
+            ("nms_iou = 0.45", "nms_iou = 1.5", "`detection`"),
+            (
+                "classes = { kind = \"embedded\", file = \"classes/mosaic-32.txt\" }",
+                "classes = { kind = \"mirror\", file = \"x\", origin = \"y\" }",
+                "`segmentation.classes`",
+            ),
         ];
         for (from, to, says) in cases {
             assert!(BUILT_IN.contains(from), "{from}");
             let error = Zoo::parse(&BUILT_IN.replacen(from, to, 1), None).unwrap_err();
             assert_eq!(error.code(), Code::Config);
-            assert!(error.what().contains(says), "{to}: {error}");
+            assert!(error.to_string().contains(says), "{to}: {error}");
         }
         let twice = format!("{BUILT_IN}\n{BUILT_IN}");
         assert!(Zoo::parse(&twice, None).unwrap_err().what().contains("two models"));

@@ -5,6 +5,7 @@
 mod common;
 
 use afferent_media::Code;
+use afferent_models::zoo::Axis;
 use afferent_models::{Sha256, Store, Zoo};
 use common::{Entry, checkpoint, floats};
 use std::io::Write;
@@ -290,4 +291,101 @@ fn a_users_zoo_may_not_hide_a_built_in_model() {
     place.zoo(b"", |text| text.replace("[\"N\", 2]", "[\"N\", 3]"));
     let zoo = Zoo::open(&place.path("zoo.toml")).unwrap();
     assert!(zoo.get("tiny").unwrap().read_labels().unwrap_err().what().contains("2 labels for 3 classes"));
+}
+
+/// A whole model: `x` of shape [n, any, 3] goes in beside weight `w`, `y` of shape [2] comes out.
+fn whole() -> Vec<u8> {
+    let value = |name: &[u8], dims: &[Vec<u8>]| {
+        let shape: Vec<u8> = dims.iter().flat_map(|dim| field(1, dim)).collect();
+        [field(1, name), field(2, &field(1, &[vec![0x08, 1], field(2, &shape)].concat()))].concat()
+    };
+    let input = value(b"x", &[field(2, b"n"), Vec::new(), vec![0x08, 3]]);
+    let weight = value(b"w", &[vec![0x08, 3]]);
+    let output = value(b"y", &[vec![0x08, 2]]);
+    let initializer = [&[0x08, 3, 0x10, 1][..], &field(8, b"w"), &field(9, &floats(&[0., 1., 2.]))].concat();
+    let graph = [field(5, &initializer), field(11, &input), field(11, &weight), field(12, &output)].concat();
+    field(7, &graph)
+}
+
+#[test]
+fn a_users_file_needs_no_digest() {
+    let place = Place::new();
+    let zoo = "[[model]]\nname = \"tiny\"\ntask = \"image-classification\"\n\
+               source = { kind = \"file\", path = \"tiny.onnx\" }\nlabels = { kind = \"file\", path = \"labels.txt\" }\n";
+    place.put("zoo.toml", zoo.as_bytes());
+    place.put("tiny.onnx", &whole());
+    // What lies in the mirror under the same name is no answer: nothing says that it is the same.
+    place.put("mirror/tiny/tiny.onnx", b"another");
+    let store = place.store(FAIL);
+    let model = store.resolve("tiny").unwrap();
+    assert_eq!(std::fs::read(&model.path).unwrap(), whole());
+    assert_eq!((model.sha256, model.manifest.sha256), (Sha256::of(&whole()), Some(Sha256::of(&whole()))));
+    let [input] = &model.manifest.inputs[..] else { panic!("{:?}", model.manifest.inputs) };
+    let any = |name: &str| Axis::Dynamic(name.to_owned());
+    assert_eq!((input.name.as_str(), &input.shape[..]), ("x", &[any("n"), any("any"), Axis::Fixed(3)][..]));
+    let [output] = &model.manifest.outputs[..] else { panic!("{:?}", model.manifest.outputs) };
+    assert_eq!((output.name.as_str(), &output.shape[..]), ("y", &[Axis::Fixed(2)][..]));
+    assert_eq!(model.manifest.read_labels().unwrap(), ["no", "yes"]);
+    assert_eq!(store.resolve("tiny").unwrap(), model);
+
+    // Another file is another digest.
+    place.put("tiny.onnx", &[whole(), vec![0x08, 7]].concat());
+    assert_ne!(store.resolve("tiny").unwrap().sha256, model.sha256);
+    place.put("tiny.onnx", b"\xff\xff");
+    assert_eq!(store.resolve("tiny").unwrap_err().code(), Code::Corrupt);
+    place.put("tiny.onnx", b"");
+    assert_eq!(store.resolve("tiny").unwrap_err().code(), Code::Model);
+
+    // Preprocessing that the file does not take is found out when the file is known.
+    let preprocess = "preprocess = { crop = \"whole\", size = [8, 8], filter = \"box\", channels = \"rgb\", \
+                      mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0], layout = \"nchw\" }\n";
+    place.put("zoo.toml", format!("{zoo}{preprocess}").as_bytes());
+    place.put("tiny.onnx", &whole());
+    let error = place.store(FAIL).resolve("tiny").unwrap_err();
+    assert_eq!(error.code(), Code::Config);
+    assert!(error.what().contains("`preprocess`"), "{error}");
+    assert_eq!(place.calls(), 0);
+}
+
+#[test]
+fn a_published_file_must_lie_in_the_mirror() {
+    let place = Place::new();
+    let zoo = |rest: &str| {
+        format!(
+            "[[model]]\nname = \"tiny\"\ntask = \"image-classification\"\n{rest}\n\
+             [model.source]\nkind = \"mirror\"\nfile = \"weights.bin\"\norigin = \"host someone/tiny@1 w.bin\"\n"
+        )
+    };
+    place.put("zoo.toml", zoo(&format!("sha256 = \"{}\"", Sha256::of(&whole()))).as_bytes());
+    let store = place.store(FAIL);
+    let error = store.resolve("tiny").unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    assert!(error.what().contains("someone/tiny@1"), "{error}");
+    let folder = place.path("mirror/tiny");
+    assert!(error.remedy().contains("weights.bin") && error.remedy().contains(folder.to_str().unwrap()), "{error}");
+    let nowhere = Store::new(place.path("cache"), None).unwrap().with_zoo(&place.path("zoo.toml")).unwrap();
+    let error = nowhere.resolve("tiny").unwrap_err();
+    assert!(error.remedy().contains("tiny/weights.bin") && error.remedy().contains("AFFERENT_MODELS"), "{error}");
+
+    place.put("mirror/tiny/weights.bin", b"another");
+    assert_eq!(store.resolve("tiny").unwrap_err().code(), Code::Digest);
+    place.put("mirror/tiny/weights.bin", &whole());
+    let model = store.resolve("tiny").unwrap();
+    assert_eq!(std::fs::read(&model.path).unwrap(), whole());
+    std::fs::remove_file(place.path("mirror/tiny/weights.bin")).unwrap();
+    assert_eq!(store.resolve("tiny").unwrap(), model);
+
+    // A checkpoint for a graph has a digest of its own.
+    let poured = format!(
+        "sha256 = \"{}\"\ninputs = [{{ name = \"in\", shape = [3] }}]\noutputs = [{{ name = \"out\", shape = [2] }}]\n\
+         graph = {{ kind = \"file\", path = \"tiny.graph\" }}",
+        Sha256::of(&assembled()),
+    );
+    place.put("zoo.toml", zoo(&poured).as_bytes());
+    let error = Zoo::open(&place.path("zoo.toml")).unwrap_err();
+    assert!(error.what().contains("`source.sha256`"), "{error}");
+    place.put("zoo.toml", format!("{}sha256 = \"{}\"\n", zoo(&poured), Sha256::of(&weights())).as_bytes());
+    place.put("mirror/tiny/weights.bin", &weights());
+    assert_eq!(std::fs::read(place.store(FAIL).resolve("tiny").unwrap().path).unwrap(), assembled());
+    assert_eq!(place.calls(), 0);
 }

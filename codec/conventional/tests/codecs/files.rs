@@ -157,3 +157,54 @@ fn damaged_files_never_panic() {
         }
     }
 }
+
+/// A PNG file of 3x2 pixels.
+fn tiny_png(colour: png::ColorType, depth: png::BitDepth, palette: Option<Vec<u8>>, rows: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, 3, 2);
+    encoder.set_color(colour);
+    encoder.set_depth(depth);
+    if let Some(palette) = palette {
+        encoder.set_palette(palette);
+    }
+    encoder.write_header().unwrap().write_image_data(rows).unwrap();
+    file
+}
+
+#[test]
+fn a_mask_is_read_as_numbers_not_as_colours() {
+    use png::{BitDepth, ColorType};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mask.png");
+    let read = |file: Vec<u8>| {
+        std::fs::write(&path, file).unwrap();
+        open::indices(&path, &Limits::default())
+    };
+    let numbers = vec![0, 1, 2, 3, 2, 1];
+    // All colours of the palette are one, so that only the index can tell them apart.
+    let palette = Some(vec![200; 4 * 3]);
+    for (colour, palette) in [(ColorType::Indexed, palette), (ColorType::Grayscale, None)] {
+        let of = |depth, rows: &[u8]| read(tiny_png(colour, depth, palette.clone(), rows)).unwrap();
+        assert_eq!(of(BitDepth::Eight, &numbers), (3, 2, numbers.clone()));
+        assert_eq!(of(BitDepth::Four, &[0x01, 0x20, 0x32, 0x10]), (3, 2, numbers.clone()));
+        assert_eq!(of(BitDepth::Two, &[0b00_01_10_00, 0b11_10_01_00]), (3, 2, numbers.clone()));
+        assert_eq!(of(BitDepth::One, &[0b0100_0000, 0b1010_0000]), (3, 2, vec![0, 1, 0, 1, 0, 1]));
+    }
+    for (colour, depth, bytes) in [
+        (ColorType::Grayscale, BitDepth::Sixteen, 12),
+        (ColorType::GrayscaleAlpha, BitDepth::Eight, 12),
+        (ColorType::Rgb, BitDepth::Eight, 18),
+        (ColorType::Rgba, BitDepth::Eight, 24),
+    ] {
+        let error = read(tiny_png(colour, depth, None, &vec![0; bytes])).unwrap_err();
+        assert_eq!(error.code(), Code::Unsupported, "{error}");
+    }
+    let whole = tiny_png(ColorType::Grayscale, BitDepth::Eight, None, &numbers);
+    for length in 0..whole.len() {
+        assert_eq!(read(whole[..length].to_vec()).unwrap_err().code(), Code::Corrupt, "{length}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let small = Limits { max_pixels: 5, ..Limits::default() };
+    assert_eq!(open::indices(&path, &small).unwrap_err().code(), Code::Limit);
+    assert_eq!(open::indices(&folder.path().join("mask.jpg"), &small).unwrap_err().code(), Code::Unsupported);
+}

@@ -1,7 +1,7 @@
 //! What holds of every image codec.
 
 use crate::{codec, decoded, encoded, green, photograph, settings};
-use afferent_codec::{Chunk, Container, ContainerWriter, Geometry, Header, ImageShape, Settings};
+use afferent_codec::{Chunk, Container, ContainerWriter, Geometry, Header, ImageShape, SampleEncoder, Settings};
 use afferent_media::{Bytes, Code, Image, ImageView, PixelFormat, Sample};
 use proptest::prelude::*;
 
@@ -67,6 +67,27 @@ fn the_bare_bitstreams_are_files_with_their_headers_counted() {
     assert_eq!((&webp[..4], &webp[8..16]), (&b"RIFF"[..], &b"WEBPVP8 "[..]));
     let chunk = u32::from_le_bytes(webp[16..20].try_into().unwrap());
     assert_eq!(header, 30 + u64::from(chunk % 2));
+}
+
+#[test]
+fn a_resized_picture_comes_back_at_its_own_size() {
+    let photograph = photograph();
+    let (width, height) = (photograph.width(), photograph.height());
+    let half = Settings { resize: "1/2".parse().unwrap(), ..settings("fast", None) };
+    let (file, parts) = encoded("png", &half, &Sample::Image(photograph.clone()));
+    let container = Container::parse(&file).unwrap();
+    // Rates are per pixel of the source.
+    assert_eq!(container.header.geometry.units(), u64::from(width) * u64::from(height));
+    let (whole, _) = encoded("png", &settings("fast", None), &Sample::Image(photograph.clone()));
+    assert!(parts.codec().0 * 2 < whole.len() as u64);
+    let Sample::Image(back) = decoded(&file) else { panic!() };
+    assert_eq!((back.width(), back.height()), (width, height));
+    // PNG loses nothing: what is lost is the resizing's.
+    let error: u64 = back.data().iter().zip(photograph.data()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    let mean = error as f64 / back.data().len() as f64;
+    assert!((0.1..8.0).contains(&mean), "{mean}");
+    let error = SampleEncoder::new(codec("opus").as_ref(), &Settings { preset: None, ..half }).err().unwrap();
+    assert_eq!(error.code(), afferent_media::Code::Config);
 }
 
 #[test]

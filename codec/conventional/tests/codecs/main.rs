@@ -24,7 +24,7 @@ fn codec(id: &str) -> Arc<dyn Codec> {
 }
 
 fn settings(preset: &str, knob: Option<f32>) -> Settings {
-    Settings { preset: Some(preset.to_owned()), knob }
+    Settings { preset: Some(preset.to_owned()), knob, ..Settings::default() }
 }
 
 /// A file of the bundled demo data.
