@@ -14,11 +14,12 @@
 //! - `rows`: rows made small;
 //! - `figure`, `quality`: what is measured of a model, and of a signal;
 //! - `analysis`: figures of operating points, and resampling;
-//! - `sections`: charts and tables of them;
+//! - `board`, `view`: charts and tables of a data set, and of a model on it;
 //! - `page`, `grid`, `html`: what a report consists of, and how it is written;
 //! - `samples`: the worst samples, coded again.
 
 mod analysis;
+mod board;
 mod figure;
 mod grid;
 mod html;
@@ -26,17 +27,18 @@ mod page;
 mod quality;
 mod rows;
 mod samples;
-mod sections;
+mod view;
 
 use afferent_codec::Registry;
 use afferent_measure::stats::Bootstrap;
 use afferent_media::{Error, Modality, Result};
+use board::Board;
 use figure::Figure;
 use page::{Block, Content, Page};
 use quality::METRICS;
 use rows::Rows;
-use sections::{Board, View};
 use std::path::{Path, PathBuf};
+use view::View;
 
 /// What a report is made of.
 #[derive(Debug, Clone)]
@@ -71,7 +73,7 @@ impl Report {
     }
 
     fn of(rows: &Rows, options: &Options, registry: &Registry) -> Result<Self> {
-        let styles = sections::styles(rows);
+        let styles = board::styles(rows);
         let mut page = head(rows, options);
         let mut figures: Vec<Figure> = Vec::new();
         for set in &rows.sets {

@@ -1,7 +1,9 @@
 //! Tables of a report: the same figures on the page, on a terminal and as CSV.
 
+use super::analysis::LEAST_CLUSTERS;
 use crate::chart::Chart;
 use crate::table;
+use afferent_measure::stats::Interval;
 use afferent_media::{Code, Error, Result};
 use maud::{Markup, html};
 
@@ -14,6 +16,13 @@ pub(crate) struct Value {
     pub(crate) n: u64,
     /// Independent clusters of those.
     pub(crate) clusters: u64,
+}
+
+impl From<Interval> for Value {
+    fn from(Interval { estimate, low, high, n, clusters }: Interval) -> Self {
+        let enough = clusters >= LEAST_CLUSTERS as u64;
+        Self { estimate, interval: enough.then_some((low, high)), n, clusters }
+    }
 }
 
 /// How a column is written.

@@ -1,9 +1,10 @@
 //! The worst samples at one operating point, coded again to be looked at.
 
 use super::analysis::Coding;
+use super::board::title;
 use super::rows::{Seen, Set};
-use super::sections::{View, title};
-use afferent_codec::{Container, Limits, Registry, SampleDecoder, SampleEncoder, Settings};
+use super::view::View;
+use afferent_codec::{Container, Limits, Registry, Resize, SampleDecoder, SampleEncoder, Settings};
 use afferent_codec_conventional::open;
 use afferent_media::manifest::Manifest;
 use afferent_media::resize::{Filter, resize};
@@ -34,8 +35,7 @@ struct Pair {
 
 /// The `count` worst samples of a view at the cheapest operating point that keeps
 /// 95 % of the pristine figure, coded again from the files of `manifest`. `None`
-/// if no point can be coded again: only such as keep the source's size, of codecs
-/// that this build has.
+/// if no point can be coded again: only those of codecs that this build has.
 ///
 /// # Errors
 /// [`Code::Config`] if the manifest lacks a sample, and those of reading and coding.
@@ -46,7 +46,7 @@ pub(crate) fn worst(view: &View<'_>, manifest: &Path, count: usize, registry: &R
         let known = registry
             .get(&coding.codec)
             .is_ok_and(|codec| u32::from(codec.descriptor().version) == coding.codec_version);
-        known && coding.resize == "none" && !codings[*point].lossless
+        known && coding.resize.parse::<Resize>().is_ok() && !codings[*point].lossless
     };
     let Some((point, value)) = choose(view, codings, (0..set.points.len()).filter(again)) else { return Ok(None) };
     let coding = &set.points[point].coding;
