@@ -17,7 +17,7 @@ pub(crate) struct Args {
 enum What {
     /// Measure data × codecs × knobs × sizes × models, as a plan says; goes on where it was
     Sweep {
-        /// The plan: see the examples under `bench/plans`
+        /// The plan (`afferent bench plan` prints one with every key explained)
         plan: PathBuf,
         /// Folder for rows and everything else; a sweep that was stopped goes on there
         #[arg(long)]
@@ -29,6 +29,8 @@ enum What {
         #[arg(long)]
         require: Option<Require>,
     },
+    /// Print a plan for `sweep` with every key explained
+    Plan,
     /// What the agent costs beside the codec it runs: CPU, memory, size
     Agent {
         /// Folder for the result file
@@ -42,11 +44,18 @@ enum What {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.what {
+        What::Plan => {
+            print!("{}", include_str!("../bench/plans/example.toml"));
+            Ok(())
+        }
         What::Sweep { plan, out, workers, require } => {
             let options = sweep::Options { plan, out, workers, require };
             let mut registry = crate::codecs::registry();
             afferent_bench::external::register(&mut registry);
             let outcome = sweep::run(&options, &registry)?;
+            if !outcome.left_out.is_empty() {
+                println!("{} damaged files were left out: {}", outcome.left_out.len(), outcome.left_out.join(", "));
+            }
             println!(
                 "{} samples at operating points, {} of them from before; rows in {}",
                 outcome.places,

@@ -84,7 +84,11 @@ fn a_sweep_that_is_killed_goes_on_and_computes_nothing_twice() {
     );
     std::fs::write(&plan, std::fs::read_to_string(&plan).unwrap().replace("[5, 75]", "[5, 50]")).unwrap();
     let refused = sweep(&plan, &out, "2").output().unwrap();
-    assert!(!refused.status.success() && text(&refused).contains("another plan"), "{}", text(&refused));
+    assert!(
+        !refused.status.success() && text(&refused).contains("another plan: its points differ"),
+        "{}",
+        text(&refused)
+    );
 }
 
 #[test]

@@ -138,6 +138,9 @@ fn choose(kind: Option<&str>, path: &Path) -> Result<&'static Adapter> {
                 format!("`{kind}` is no kind of data set"),
                 format!("use one of: {}", known.join("; ")),
             ),
+            None if path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) => {
+                Error::new(Code::NotFound, format!("{} is empty", path.display()), "name a folder that holds samples")
+            }
             None => Error::new(
                 Code::NotFound,
                 format!("no data set was recognised in {}", path.display()),

@@ -31,7 +31,7 @@ mod view;
 
 use afferent_codec::Registry;
 use afferent_measure::stats::Bootstrap;
-use afferent_media::{Error, Modality, Result};
+use afferent_media::{Code, Error, Modality, Result};
 use board::Board;
 use figure::Figure;
 use page::{Block, Content, Page};
@@ -65,14 +65,22 @@ impl Report {
     /// that are to be shown.
     ///
     /// # Errors
-    /// [`Code::NotFound`](afferent_media::Code::NotFound) if there are no rows,
-    /// [`Code::Config`](afferent_media::Code::Config) if rows of two methodologies
+    /// [`Code::NotFound`] if there are no rows,
+    /// [`Code::Config`] if rows of two methodologies
     /// are mixed or a manifest lacks a sample to be shown, and those of reading.
     pub fn new(options: &Options, registry: &Registry) -> Result<Self> {
         Self::of(&Rows::read(&options.rows)?, options, registry)
     }
 
     fn of(rows: &Rows, options: &Options, registry: &Registry) -> Result<Self> {
+        let names: Vec<&str> = rows.sets.iter().filter_map(|set| set.key.name.as_deref()).collect();
+        if let Some((wrong, _)) = options.data.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            return Err(Error::new(
+                Code::Config,
+                format!("these rows have no data set `{wrong}`"),
+                format!("give --data one of: {}", names.join(", ")),
+            ));
+        }
         let styles = board::styles(rows);
         let mut page = head(rows, options);
         let mut figures: Vec<Figure> = Vec::new();
@@ -132,7 +140,7 @@ impl Report {
     /// Writes every table, and the figures of every chart, into `folder` as CSV.
     ///
     /// # Errors
-    /// [`Code::Io`](afferent_media::Code::Io) if the folder cannot be written.
+    /// [`Code::Io`] if the folder cannot be written.
     pub fn csv(&self, folder: &Path) -> Result<()> {
         self.files(folder, "csv", |content| match content {
             Content::Chart(_, grid) | Content::Table(grid) => grid.csv().map(Some),
@@ -143,7 +151,7 @@ impl Report {
     /// Writes every chart into `folder` as SVG.
     ///
     /// # Errors
-    /// [`Code::Io`](afferent_media::Code::Io) if the folder cannot be written.
+    /// [`Code::Io`] if the folder cannot be written.
     pub fn svg(&self, folder: &Path) -> Result<()> {
         self.files(folder, "svg", |content| {
             Ok(match content {

@@ -77,6 +77,8 @@ pub struct Outcome {
     pub before: u64,
     /// Folder of the sealed rows.
     pub rows: PathBuf,
+    /// Files of the data sets that could not be used, by name.
+    pub left_out: Vec<String>,
 }
 
 /// Everything a plan comes down to, as `plan.json` keeps it.
@@ -98,6 +100,8 @@ struct ResolvedData {
     sha256: String,
     samples: usize,
     limit: Option<usize>,
+    /// Files that could not be used, by name.
+    left_out: Vec<String>,
     metrics: Vec<Metric>,
     models: Vec<ResolvedModel>,
 }
@@ -142,7 +146,7 @@ struct Set {
 /// those of opening data sets and models; [`Code::Io`] if the disk fails.
 pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     let plan = Plan::open(&options.plan)?;
-    let points = plan.points(registry)?;
+    let points = plan.points(registry).map_err(|e| e.at(format!("plan {}", options.plan.display())))?;
     let mut store = Store::from_env()?;
     if let Some(zoo) = &plan.zoo {
         store = store.with_zoo(Path::new(zoo))?;
@@ -166,6 +170,12 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     let per_sample = points.len() as u64 + 1;
     let places = sets.last().map_or(0, |set| set.first + set.samples.len() as u64 * per_sample);
 
+    let samples: usize = sets.iter().map(|set| set.samples.len()).sum();
+    let seen = if models.is_empty() { String::new() } else { format!(", {} models on {backend}", models.len()) };
+    eprintln!(
+        "{samples} samples at {} operating points and as they are{seen}: {before} of {places} are done",
+        points.len()
+    );
     let progress = ProgressBar::new(places).with_position(before);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} points of samples, {per_sec}, {eta} to go") {
         progress.set_style(style);
@@ -214,7 +224,8 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     });
     progress.finish_and_clear();
     worked?;
-    Ok(Outcome { places, before, rows: options.out.join("rows") })
+    let left_out = resolved.data.into_iter().flat_map(|data| data.left_out).collect();
+    Ok(Outcome { places, before, rows: options.out.join("rows"), left_out })
 }
 
 /// Moves the bar or, where there is no terminal to draw it on, says every minute
@@ -267,7 +278,7 @@ fn open_data(
             set.name.clone_from(name);
         }
         for bad in &set.report.bad {
-            log::error!("{}: {bad:?} is left out", set.name);
+            log::error!("{}: {} is left out: {}", set.name, bad.id, bad.reason);
         }
         if resolved.data.iter().any(|other| other.name == set.name) {
             return Err(Error::new(
@@ -296,6 +307,7 @@ fn open_data(
             sha256: set.sha256.to_string(),
             samples: samples.len(),
             limit: data.limit,
+            left_out: set.report.bad.iter().map(|bad| bad.id.clone()).collect(),
             metrics,
             models: digests,
         });
@@ -327,11 +339,16 @@ fn claim(out: &Path, resolved: &Resolved) -> Result<u64> {
     let file = out.join("plan.json");
     match std::fs::read(&file) {
         Ok(known) if known == json => {}
-        Ok(_) => {
+        Ok(known) => {
+            let of =
+                |json: &[u8]| serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(json).unwrap_or_default();
+            let (known, wanted) = (of(&known), of(&json));
+            let differ: Vec<&str> =
+                wanted.keys().filter(|key| known.get(*key) != wanted.get(*key)).map(String::as_str).collect();
             return Err(Error::new(
                 Code::Config,
-                format!("{} holds a sweep of another plan, data, weights or build", out.display()),
-                "give another folder, or remove that one",
+                format!("{} holds a sweep of another plan: its {} differ", out.display(), differ.join(", ")),
+                "give another folder for this plan; plan.json there says what that one is of",
             ));
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {

@@ -115,7 +115,8 @@ impl Resampled {
             let (low, high) = (drawn[place.floor() as usize], drawn[place.ceil() as usize]);
             Some(if low == high { low } else { low + place.fract() * (high - low) }).filter(|end| end.is_finite())
         };
-        Some((end(0.025)?, end(0.975)?))
+        // All draws alike, as at 0 and 100 %: that is no certainty.
+        Some((end(0.025)?, end(0.975)?)).filter(|(low, high)| low < high)
     }
 
     /// A function of figures, of the whole set and of each resample: `f` is handed

@@ -33,8 +33,8 @@ struct Pair {
     pictures: [String; 2],
 }
 
-/// The `count` worst samples of a view at the cheapest operating point that keeps
-/// 95 % of the pristine figure, coded again from the files of `manifest`. `None`
+/// The `count` worst samples of a view at the cheapest operating point that loses
+/// something and keeps 90 % of the pristine figure, coded again from the files of `manifest`. `None`
 /// if no point can be coded again: only those of codecs that this build has.
 ///
 /// # Errors
@@ -83,12 +83,15 @@ pub(crate) fn worst(view: &View<'_>, manifest: &Path, count: usize, registry: &R
     }))
 }
 
-/// The cheapest of `points` that keeps 95 % of the pristine figure, or else the best.
+/// Of the `points` that lose something, the cheapest that keeps 90 % of the pristine
+/// figure, or else the best: where a decision is made, and there is something to see.
 fn choose(view: &View<'_>, codings: &[Coding], points: impl Iterator<Item = usize>) -> Option<(usize, String)> {
     let figure = *view.figures.first()?;
-    let enough = view.pristine(0).map_or(f64::INFINITY, |pristine| 0.95 * pristine);
+    let pristine = view.pristine(0).unwrap_or(f64::INFINITY);
+    let enough = 0.9 * pristine;
     let known: Vec<(usize, f64, f64)> = points
         .filter_map(|point| Some((point, codings[point].codec.total()?, view.value(point, 0)?.estimate)))
+        .filter(|(.., value)| *value < pristine)
         .collect();
     let cheapest = known.iter().filter(|(.., value)| *value >= enough).min_by(|a, b| a.1.total_cmp(&b.1));
     let (point, rate, value) = cheapest.or_else(|| known.iter().max_by(|a, b| a.2.total_cmp(&b.2)))?;

@@ -146,7 +146,8 @@ impl Plan {
 
     /// Parses a plan whose relative paths are relative to `folder`.
     fn parse(text: &str, folder: &Path) -> Result<Self> {
-        let wrong = |what: String| Error::new(Code::Config, what, "see `afferent bench sweep --help` for a plan");
+        let wrong =
+            |what: String| Error::new(Code::Config, what, "`afferent bench plan` prints one with every key explained");
         let mut plan: Self = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count());
             wrong(format!("line {}: {}", line + 1, e.message().trim()))

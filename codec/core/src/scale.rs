@@ -121,10 +121,11 @@ impl FromStr for Resize {
 }
 
 impl TryFrom<String> for Resize {
-    type Error = Error;
+    /// What is wrong: the format that is being read says where.
+    type Error = String;
 
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse().map_err(|error: Error| format!("{}: {}", error.what(), error.remedy()))
     }
 }
 

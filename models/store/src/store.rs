@@ -104,7 +104,7 @@ impl Store {
         let sha256 = self.keep(&manifest, &folder).map_err(|e| e.at(format!("model `{name}`")))?;
         let path = place(&folder, sha256);
         if manifest.inputs.is_empty() || manifest.outputs.is_empty() {
-            let (inputs, outputs) = onnx::ports(&read_bounded(&path)?)?;
+            let (inputs, outputs) = onnx::ports(&read_bounded(&path)?).map_err(|e| e.at(format!("model `{name}`")))?;
             manifest.inputs = inputs;
             manifest.outputs = outputs;
             manifest.fits().map_err(|e| e.at(format!("model `{name}`")))?;
