@@ -243,6 +243,8 @@ fn manifests_are_taken_as_they_are() {
 #[test]
 fn what_is_not_recognised_is_told_what_was_looked_for() {
     let tree = Tree::new();
+    refused(tree.open(None), Code::NotFound, "is empty");
+    std::fs::write(tree.path().join("notes.txt"), "nothing to see").unwrap();
     let error = refused(tree.open(None), Code::NotFound, "no data set was recognised");
     for (kind, layout) in data::kinds() {
         assert!(error.remedy().contains(kind) && error.remedy().contains(layout), "{kind}");
