@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use afferent_media::{Code, Network, Tensor};
-use afferent_models_tract::TractNetwork;
+use afferent_models_tract::{SizedNetwork, TractNetwork};
 
 /// A length-delimited field of a Protocol Buffers message.
 fn field(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -49,6 +49,32 @@ fn the_contract_is_told_and_kept() {
 }
 
 #[test]
+fn open_axes_are_as_long_as_the_tensors() {
+    let mut network = SizedNetwork::read(&mut &onnx("Relu", 1)[..]).unwrap();
+    assert_eq!(network.inputs(), [("in".to_owned(), vec![None, Some(3)])]);
+    // More shapes than are kept, each twice.
+    for rows in (1..=SizedNetwork::KEPT + 2).chain(1..=SizedNetwork::KEPT + 2) {
+        let input = Tensor::new([rows, 3], [-1.0, 0.5, 2.0].repeat(rows)).unwrap();
+        let output = network.run(&[("in", &input)]).unwrap().remove(0).1;
+        assert_eq!((output.shape(), output.data()), (&[rows, 3][..], &[0.0, 0.5, 2.0].repeat(rows)[..]));
+    }
+    let input = |shape: &[usize]| Tensor::new(shape, vec![1.0; shape.iter().product()]).unwrap();
+    let (good, wide, deep, empty) = (input(&[2, 3]), input(&[2, 4]), input(&[1, 2, 3]), input(&[0, 3]));
+    let wrong: [&[(&str, &Tensor)]; 6] = [
+        &[],
+        &[("in", &wide)],
+        &[("in", &deep)],
+        &[("in", &empty)],
+        &[("in", &good), ("in", &good)],
+        &[("in", &good), ("other", &good)],
+    ];
+    for inputs in wrong {
+        assert_eq!(network.run(inputs).unwrap_err().code(), Code::Model);
+    }
+    assert!(network.run(&[("in", &good)]).is_ok());
+}
+
+#[test]
 fn clones_run_side_by_side() {
     let network = load(&onnx("Relu", 1)).unwrap();
     std::thread::scope(|scope| {
@@ -85,6 +111,8 @@ fn damage_does_not_panic() {
             let mut file = file.clone();
             file[at] ^= 1 << bit;
             let _ = load(&file);
+            let input = Tensor::new([2, 3], vec![1.0; 6]).unwrap();
+            let _ = SizedNetwork::read(&mut &file[..]).and_then(|mut network| network.run(&[("in", &input)]));
         }
     }
 }
