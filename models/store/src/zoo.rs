@@ -18,6 +18,7 @@ const BUILT_IN: &str = include_str!("../../zoo.toml");
 const EMBEDDED: &[(&str, &[u8])] = &[
     ("efficientnet-lite0/graph.onnx", include_bytes!("../../zoo/efficientnet-lite0/graph.onnx")),
     ("labels/imagenet-1k.txt", include_bytes!("../../zoo/labels/imagenet-1k.txt")),
+    ("st-lpips-alex/graph.onnx", include_bytes!("../../zoo/st-lpips-alex/graph.onnx")),
 ];
 
 /// Where bytes come from.
@@ -84,12 +85,15 @@ pub enum Registry {
 pub enum Task {
     /// One class of several for a whole image.
     ImageClassification,
+    /// How far a distorted image (`dist`) is from its reference (`ref`): one number.
+    ImageSimilarity,
 }
 
 impl std::fmt::Display for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::ImageClassification => "image-classification",
+            Self::ImageSimilarity => "image-similarity",
         })
     }
 }
