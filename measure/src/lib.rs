@@ -5,7 +5,8 @@
 //!   is a query over rows;
 //! - [`store`]: rows to Parquet files and back, streaming;
 //! - [`metrics`]: PSNR, SSIM and MS-SSIM of images, SNR and SI-SDR of sound, each equal
-//!   to its reference implementation to the digits that the tests state;
+//!   to its reference implementation to the digits that the tests state, and
+//!   distances learnt by networks;
 //! - [`task`]: from a network's tensors to a prediction, and from a prediction
 //!   and its reference to a score;
 //! - [`stats`]: proportions with intervals, quantiles, means and rates of sets.
@@ -44,6 +45,7 @@ pub mod store;
 pub mod task;
 
 pub use metrics::audio::AudioQuality;
+pub use metrics::deep::DeepSimilarity;
 pub use metrics::image::ImageQuality;
 pub use row::{Row, RowKey};
 pub use store::{RowWriter, Rows, read_rows, write_rows};

@@ -131,7 +131,7 @@ pub fn compare(pristine: ImageView<'_>, decoded: ImageView<'_>) -> Result<ImageQ
 }
 
 /// Gives `measure` two images of one size and format.
-fn alike<T>(
+pub(super) fn alike<T>(
     pristine: ImageView<'_>,
     decoded: ImageView<'_>,
     measure: impl FnOnce(ImageView<'_>, ImageView<'_>) -> T,
@@ -209,14 +209,14 @@ fn similarities(pristine: ImageView<'_>, decoded: ImageView<'_>) -> (Option<f64>
     (Some(ssim), ms_ssim)
 }
 
-fn shorter_side(image: ImageView<'_>) -> u32 {
+pub(super) fn shorter_side(image: ImageView<'_>) -> u32 {
     image.width().min(image.height())
 }
 
-fn too_small(image: ImageView<'_>, side: u32, metric: &str) -> Error {
+pub(super) fn too_small(image: ImageView<'_>, side: u32, metric: &str) -> Error {
     Error::new(
         Code::Unsupported,
-        format!("an image of {}x{} pixels is too small for the windows of {metric}", image.width(), image.height()),
+        format!("an image of {}x{} pixels is too small for {metric}", image.width(), image.height()),
         format!("measure images of at least {side}x{side} pixels, or use PSNR alone"),
     )
 }
