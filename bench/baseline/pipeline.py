@@ -68,7 +68,7 @@ def swept(data, count, knobs, models, afferent, workers, work):
     plan = work / "plan.toml"
     listed = ", ".join(f'"{model}"' for model in models)
     plan.write_text(
-        f'models = [{listed}]\nmetrics = ["psnr"]\n[[data]]\npath = "{data}"\nname = "set"\nlimit = {count}\n'
+        f'models = [{listed}]\nmetrics = ["psnr"]\nagreement = false\n[[data]]\npath = "{data}"\nname = "set"\nlimit = {count}\n'
         f'[[codec]]\nid = "jpeg"\npresets = ["420"]\nknobs = {knobs}\n'
     )
     start = time.perf_counter()

@@ -86,6 +86,8 @@ pub struct Outcome {
 struct Resolved {
     methodology_version: u32,
     build: String,
+    /// Whether models see the pristine samples too.
+    agreement: bool,
     /// What runs networks, where there are any.
     backend: Option<String>,
     points: Vec<Point>,
@@ -191,6 +193,7 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
         registry,
         models: &models,
         similarity: similarity.as_ref(),
+        agreement: plan.agreement,
         done: &done,
         epoch,
         workers: options.workers.max(1),
@@ -257,6 +260,7 @@ fn open_data(
     let mut resolved = Resolved {
         methodology_version: afferent_measure::row::METHODOLOGY_VERSION,
         build: concat!("afferent ", env!("CARGO_PKG_VERSION")).to_owned(),
+        agreement: plan.agreement,
         backend: None,
         points: points.to_vec(),
         codecs: BTreeMap::new(),
@@ -368,6 +372,7 @@ struct Shared<'a> {
     registry: &'a Registry,
     models: &'a [Loaded],
     similarity: Option<&'a LoadedSimilarity>,
+    agreement: bool,
     /// Places whose rows were there before this run.
     done: &'a RangeSet,
     epoch: u64,
@@ -398,6 +403,7 @@ fn work(shared: &Shared<'_>, made: &SyncSender<Made>) -> Result<()> {
         let mut perceiver = Perceiver::new(shared.registry.clone(), Some(Arc::clone(&set.references)), models)?
             .with_metrics(Metrics {
                 structure: set.structure,
+                agreement: shared.agreement,
                 similarities: match shared.similarity {
                     Some(loaded) if set.st_lpips => vec![loaded.handle()?],
                     _ => Vec::new(),

@@ -5,6 +5,8 @@
 //! models = ["efficientnet-lite0"]        # of every data set that names none
 //! metrics = ["psnr", "ssim", "ms-ssim"]  # the default; distortion against the pristine sample
 //!
+//! agreement = true                       # models see the pristine samples too
+//!
 //! [[data]]
 //! path = "$AFFERENT_DATA/images/kodak"   # environment variables are replaced
 //! kind = "kodak"                         # by default the first layout that is recognised
@@ -96,10 +98,17 @@ pub struct Plan {
     /// Metrics of every data set that names none.
     #[serde(default = "cheap")]
     pub metrics: Vec<Metric>,
+    /// Whether models see the pristine samples too, so that rows have agreement.
+    #[serde(default = "yes")]
+    pub agreement: bool,
     /// Data sets.
     pub data: Vec<Data>,
     /// Codecs.
     pub codec: Vec<Codec>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn cheap() -> Vec<Metric> {
