@@ -25,7 +25,7 @@ use afferent_codec::Registry;
 use afferent_link::RangeSet;
 use afferent_measure::row::Row;
 use afferent_media::{Bytes, Code, Error, Modality, RateParts, Result};
-use afferent_models::Store;
+use afferent_models::{Sha256, Store};
 use afferent_runtime::backend::{Backend, Require};
 use afferent_runtime::model::{Loaded, LoadedSimilarity};
 use afferent_runtime::perceive::{Metrics, Perceiver};
@@ -35,7 +35,7 @@ use afferent_runtime::store::{Opened, StoredPacket};
 use afferent_runtime::wire::Connections;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -123,8 +123,11 @@ impl ResolvedModel {
         let resolved = store.resolve(name)?;
         let manifest = serde_json::to_vec(&resolved.manifest)
             .map_err(|e| Error::new(Code::Internal, "a manifest cannot be written", "report this").caused_by(e))?;
-        let digest = Sha256::digest(manifest).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { name: name.to_owned(), sha256: resolved.sha256.to_string(), manifest_sha256: digest })
+        Ok(Self {
+            name: name.to_owned(),
+            sha256: resolved.sha256.to_string(),
+            manifest_sha256: Sha256::of(&manifest).to_string(),
+        })
     }
 }
 
@@ -153,18 +156,19 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     if let Some(zoo) = &plan.zoo {
         store = store.with_zoo(Path::new(zoo))?;
     }
-    let (sets, names, mut resolved) = open_data(&plan, &points, registry, &store, &options.out)?;
+    let (sets, wanted, mut resolved) = open_data(&plan, &points, registry, &store, &options.out)?;
     let st_lpips = sets.iter().any(|set| set.st_lpips);
-    let backend = match names.is_empty() && !st_lpips {
+    let backend = match wanted.is_empty() && !st_lpips {
         true => Backend::Tract,
         false => Backend::open(&store, options.require)?,
     };
-    if !names.is_empty() || st_lpips {
+    if !wanted.is_empty() || st_lpips {
         resolved.backend = Some(backend.to_string());
     }
     let epoch = claim(&options.out, &resolved)?;
 
-    let models: Vec<Loaded> = names.iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?;
+    let models: Vec<Loaded> =
+        wanted.iter().map(|model| Loaded::open(&store, &backend, &model.name)).collect::<Result<_>>()?;
     let similarity = st_lpips.then(|| LoadedSimilarity::open(&store, &backend, "st-lpips-alex")).transpose()?;
     let log = RowLog::open(&options.out.join("row-log"), &options.out.join("rows"), SEAL_ROWS, Connections::default())?;
     let done = log.done();
@@ -254,8 +258,8 @@ fn open_data(
     registry: &Registry,
     store: &Store,
     out: &Path,
-) -> Result<(Vec<Set>, Vec<String>, Resolved)> {
-    let mut names: Vec<String> = Vec::new();
+) -> Result<(Vec<Set>, Vec<ResolvedModel>, Resolved)> {
+    let mut known: Vec<ResolvedModel> = Vec::new();
     let mut sets: Vec<Set> = Vec::new();
     let mut resolved = Resolved {
         methodology_version: afferent_measure::row::METHODOLOGY_VERSION,
@@ -293,14 +297,15 @@ fn open_data(
         }
         let wanted = data.models.as_ref().unwrap_or(&plan.models);
         let mut models = Vec::new();
-        let mut digests = Vec::new();
         for name in wanted {
-            let index = names.iter().position(|known| known == name).unwrap_or_else(|| {
-                names.push(name.clone());
-                names.len() - 1
-            });
+            let index = match known.iter().position(|model| model.name == *name) {
+                Some(index) => index,
+                None => {
+                    known.push(ResolvedModel::new(store, name)?);
+                    known.len() - 1
+                }
+            };
             models.push(index);
-            digests.push(ResolvedModel::new(store, name)?);
         }
         let samples = spread(set.manifest.entries().iter().map(|entry| entry.id.clone()).collect(), data.limit);
         let metrics = data.metrics.clone().unwrap_or_else(|| plan.metrics.clone());
@@ -313,7 +318,7 @@ fn open_data(
             limit: data.limit,
             left_out: set.report.bad.iter().map(|bad| bad.id.clone()).collect(),
             metrics,
-            models: digests,
+            models: models.iter().map(|&index| known[index].clone()).collect(),
         });
         let sha256 = Some(set.sha256.to_string());
         let references = References::new(vec![DataSet { name: Some(set.name), sha256, manifest: set.manifest }])?;
@@ -321,7 +326,7 @@ fn open_data(
         sets.push(Set { references: Arc::new(references), samples, models, structure, st_lpips, first });
         first += places;
     }
-    Ok((sets, names, resolved))
+    Ok((sets, known, resolved))
 }
 
 /// At most `limit` of `samples`, evenly spread over their order.
@@ -361,7 +366,7 @@ fn claim(out: &Path, resolved: &Resolved) -> Result<u64> {
         }
         Err(e) => return Err(failed(e)),
     }
-    let digest = Sha256::digest(&json);
+    let digest = sha2::Sha256::digest(&json);
     Ok(digest.iter().take(8).fold(0, |epoch, &byte| epoch << 8 | u64::from(byte)))
 }
 

@@ -8,11 +8,11 @@ use crate::stop::Stop;
 use afferent_codec::Registry;
 use afferent_link::agent::{self, Action, Event, Greeting, Session};
 use afferent_link::frame::PacketFrame;
-use afferent_link::message::{Class, Exactness, MAX_SAMPLE_ID, NoEnergy, Open, PacketHeader, Telemetry};
+use afferent_link::message::{Exactness, NoEnergy, Open, Telemetry};
 use afferent_link::{Now, PacketKey};
 use afferent_link_quic::identity::DeviceIdentity;
 use afferent_link_quic::{Client, Close, Connection, Limits};
-use afferent_media::{Code, Error, RateParts, Result};
+use afferent_media::{Code, Error, Result};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -272,21 +272,7 @@ impl Sender {
             }
             Err(error) => return Err(error),
         };
-        let RateParts { payload, side, header, .. } = meta.parts;
-        let small = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let end = meta.sample_id.floor_char_boundary(MAX_SAMPLE_ID);
-        let header = PacketHeader {
-            class: if meta.backfill { Class::Backfill } else { Class::Live },
-            captured_us: u64::try_from(meta.captured_us).unwrap_or(0),
-            sent_us,
-            encode_us: meta.encode_us,
-            payload: small(payload.0),
-            side: small(side.0),
-            header: small(header.0),
-            sample: &meta.sample_id[..end],
-            ..PacketHeader::new(pending.key.stream, pending.key.sequence)
-        };
-        let frame = PacketFrame::new(&header, &body)?;
+        let frame = PacketFrame::new(&meta.header(pending.key, sent_us), &body)?;
         Ok(Some((frame, body)))
     }
 

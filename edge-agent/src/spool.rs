@@ -8,6 +8,7 @@
 //! At every recovery: accepted = acknowledged + spooled + recorded lost.
 
 use afferent_journal::{Disk, Found, Journal, Location, Options, Reader, SyncPolicy};
+use afferent_link::message::{Class, MAX_SAMPLE_ID, PacketHeader};
 use afferent_link::{PacketKey as Key, RangeSet};
 use afferent_media::{Code, Error, RateParts, Result};
 use bytes::Bytes;
@@ -29,6 +30,26 @@ pub struct Meta {
     pub encode_us: u32,
     /// Where the body's bytes went (framing is the link's and zero here).
     pub parts: RateParts,
+}
+
+impl Meta {
+    /// What the link says of the packet `key` before its body, sent at `sent_us`
+    /// microseconds since 1970. An id that is too long for the link is cut.
+    #[must_use]
+    pub fn header(&self, key: Key, sent_us: u64) -> PacketHeader<'_> {
+        let small = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+        PacketHeader {
+            class: if self.backfill { Class::Backfill } else { Class::Live },
+            captured_us: u64::try_from(self.captured_us).unwrap_or(0),
+            sent_us,
+            encode_us: self.encode_us,
+            payload: small(self.parts.payload.0),
+            side: small(self.parts.side.0),
+            header: small(self.parts.header.0),
+            sample: &self.sample_id[..self.sample_id.floor_char_boundary(MAX_SAMPLE_ID)],
+            ..PacketHeader::new(key.stream, key.sequence)
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -10,10 +10,9 @@ use afferent_measure::Row;
 use afferent_measure::row::OperatingPoint;
 use afferent_measure::store::{read_rows, row_files};
 use afferent_media::{Code, Error, Modality, Result};
-use sha2::{Digest, Sha256};
+use afferent_models::Sha256;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Everything that a report is made of.
 #[derive(Debug, Default)]
@@ -139,7 +138,7 @@ impl Rows {
         let mut rows = Gathering::default();
         for path in paths {
             for file in row_files(path)? {
-                let digest = sha256(&file)?;
+                let digest = Sha256::of_file(&file)?.to_string();
                 rows.out.files.push((file, digest));
             }
             for row in read_rows(path)? {
@@ -155,19 +154,6 @@ impl Rows {
         let mut gathering = Gathering::default();
         rows.into_iter().try_for_each(|row| gathering.add(row))?;
         gathering.finish()
-    }
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-pub(crate) fn sha256(path: &Path) -> Result<String> {
-    let failed = |e| Error::io(format!("reading {}", path.display()), e);
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            read => hash.update(&buffer[..read]),
-        }
     }
 }
 

@@ -317,7 +317,7 @@ fn charts_and_tables_are_files_too() {
     write_rows(&rows, pairs()).unwrap();
     let options = Options { rows: vec![folder.path().to_owned()], ..options() };
     let report = Report::new(&options, &registry()).unwrap();
-    assert!(report.html().contains(&rows::sha256(&rows).unwrap()));
+    assert!(report.html().contains(&afferent_models::Sha256::of_file(&rows).unwrap().to_string()));
     report.csv(&folder.path().join("csv")).unwrap();
     report.svg(&folder.path().join("svg")).unwrap();
     let names = |folder: &str| -> BTreeSet<String> {

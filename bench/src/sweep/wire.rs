@@ -8,7 +8,6 @@ use afferent_agent::encode::Encoded;
 use afferent_agent::source::wall_us;
 use afferent_link::frame::PacketFrame;
 use afferent_link::memory::{Arrival, End, Faults, Link};
-use afferent_link::message::{MAX_SAMPLE_ID, PacketHeader};
 use afferent_link::{Now, PacketKey, agent, server};
 use afferent_media::{Code, Error, Result};
 use afferent_runtime::store::{Opened, StoredPacket};
@@ -88,19 +87,9 @@ impl Wire {
     pub(crate) fn carry(&mut self, encoded: &Encoded, sequence: u64, opened: Opened) -> Result<StoredPacket> {
         let Encoded { stream, meta, body } = encoded;
         let now = Self::now();
-        let small = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let header = PacketHeader {
-            captured_us: u64::try_from(meta.captured_us).unwrap_or(0),
-            sent_us: now.wall_us,
-            encode_us: meta.encode_us,
-            payload: small(meta.parts.payload.0),
-            side: small(meta.parts.side.0),
-            header: small(meta.parts.header.0),
-            sample: &meta.sample_id[..meta.sample_id.floor_char_boundary(MAX_SAMPLE_ID)],
-            ..PacketHeader::new(*stream, sequence)
-        };
-        let frame = PacketFrame::new(&header, body)?;
         let key = PacketKey { stream: *stream, sequence };
+        let header = meta.header(key, now.wall_us);
+        let frame = PacketFrame::new(&header, body)?;
         if !self.agent.offer(key, frame.parts()) || self.agent.poll(now)? != Some(agent::Action::SendPacket(key)) {
             return Err(broken("offer"));
         }
