@@ -15,6 +15,7 @@
 pub mod codec;
 pub mod container;
 pub mod descriptor;
+pub mod entropy;
 pub mod gap;
 pub mod registry;
 pub mod sample;

@@ -1,0 +1,26 @@
+//! dev: bpp, psnr
+use afferent_codec::{Limits, Settings, Container, SampleEncoder, SampleDecoder, Registry};
+use afferent_codec_default::fit;
+use afferent_media::Sample;
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut files: Vec<_> = std::fs::read_dir(std::env::args().nth(1).unwrap())?.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "png")).collect();
+    files.sort();
+    let step: usize = std::env::args().nth(2).map_or(3, |s| s.parse().unwrap());
+    for q in [20u8, 26, 36, 47] {
+        let (mut r, mut p, mut ad, mut st, mut n) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for f in files.iter().step_by(step) {
+            let Sample::Image(image) = afferent_codec_conventional::open::sample(f, &Limits::default())? else { continue };
+            let px = f64::from(image.width()) * f64::from(image.height());
+            for s in fit::strips(image.view(), q) { let (a, b) = fit::cost(&s); ad += a / px; st += b / px; }
+            let mut registry = Registry::new();
+            afferent_codec_default::register(&mut registry);
+            let mut out = Vec::new();
+            let parts = SampleEncoder::new(registry.get("optic")?.as_ref(), &Settings { knob: Some(q.into()), ..Default::default() })?.encode(&Sample::Image(image.clone()), &mut out)?;
+            let Sample::Image(back) = SampleDecoder::new(registry, Limits::default()).decode(&Container::parse(&out)?)? else { continue };
+            let mse: f64 = image.data().iter().zip(back.data()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>() / image.data().len() as f64;
+            r += (parts.codec().0 * 8) as f64 / px; p += 10.0 * (65025.0 / mse).log10(); n += 1.0;
+        }
+        println!("q{q}: {:.4} bpp {:.3} dB; adaptive {:.4} still {:.4}", r / n, p / n, ad / n, st / n);
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! R'G'B' to Y'CbCr of BT.601 in full range and back, chroma at half size.
+
+use crate::latents::BLOCK;
+use crate::transform::{SAMPLE_BITS, Samples};
+use afferent_media::{ImageView, PixelFormat};
+
+/// Weights with 14 fractional bits.
+const BITS: u32 = 14;
+const Y: [i32; 3] = [4899, 9617, 1868];
+const CB: [i32; 3] = [-2765, -5427, 8192];
+const CR: [i32; 3] = [8192, -6860, -1332];
+
+/// Fills `planes` with the rows `top..bottom` of `image`, padded to whole blocks by
+/// repeating the last column and row. `top` and `bottom` are even; rows at or below
+/// the image's height repeat its last.
+pub(crate) fn split(image: ImageView<'_>, top: usize, bottom: usize, planes: &mut [Samples]) {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let padded = width.next_multiple_of(BLOCK);
+    let rows = bottom - top;
+    planes[0].reset(padded, rows);
+    let channels = image.format().channels();
+    if let [luma] = planes {
+        for (y, to) in luma.data.chunks_exact_mut(padded).enumerate() {
+            let row = image.row((top + y).min(height - 1) as u32);
+            for (to, pixel) in to.iter_mut().zip(row.chunks_exact(channels)) {
+                *to = (i16::from(pixel[0]) - 128) << SAMPLE_BITS;
+            }
+            repeat(to, width);
+        }
+        return;
+    }
+    let half = padded / 2;
+    let [luma, cb, cr] = planes else { return };
+    cb.reset(half, rows / 2);
+    cr.reset(half, rows / 2);
+    let used = width.div_ceil(2);
+    let mut sums = vec![[0_i32; 3]; half];
+    for pair in 0..rows / 2 {
+        sums.fill([0; 3]);
+        for y in [2 * pair, 2 * pair + 1] {
+            let row = image.row((top + y).min(height - 1) as u32);
+            let to = &mut luma.data[y * padded..][..padded];
+            for (to, pixel) in to.iter_mut().zip(row.chunks_exact(3)) {
+                let weighted = dot(Y, [pixel[0].into(), pixel[1].into(), pixel[2].into()]);
+                *to = ((weighted + (1 << (BITS - SAMPLE_BITS - 1))) >> (BITS - SAMPLE_BITS)) as i16
+                    - (128 << SAMPLE_BITS);
+            }
+            repeat(to, width);
+            for (sum, pixels) in sums.iter_mut().zip(row.chunks(6)) {
+                // A last column without a partner counts twice.
+                let partner = if pixels.len() == 6 { 3 } else { 0 };
+                for (c, sum) in sum.iter_mut().enumerate() {
+                    *sum += i32::from(pixels[c]) + i32::from(pixels[c + partner]);
+                }
+            }
+        }
+        let shift = BITS + 2 - SAMPLE_BITS;
+        for (plane, weights) in [(&mut *cb, CB), (&mut *cr, CR)] {
+            let to = &mut plane.data[pair * half..][..half];
+            for (to, &sum) in to.iter_mut().zip(&sums[..used]) {
+                *to = ((dot(weights, sum) + (1 << (shift - 1))) >> shift) as i16;
+            }
+            repeat(to, used);
+        }
+    }
+}
+
+fn dot(weights: [i32; 3], values: [i32; 3]) -> i32 {
+    weights[0] * values[0] + weights[1] * values[1] + weights[2] * values[2]
+}
+
+fn repeat(row: &mut [i16], used: usize) {
+    let last = row[used - 1];
+    row[used..].fill(last);
+}
+
+/// The pixels of decoded planes: chroma is enlarged by bilinear interpolation.
+/// `to` holds `width` × `height` packed pixels of `format`.
+pub(crate) fn join(planes: &[Samples], width: usize, height: usize, format: PixelFormat, to: &mut [u8]) {
+    let luma = &planes[0];
+    if planes.len() == 1 || format == PixelFormat::Gray8 {
+        for (row, from) in to.chunks_exact_mut(width).zip(luma.data.chunks_exact(luma.width)) {
+            for (to, &y) in row.iter_mut().zip(from) {
+                *to = byte((i32::from(y) + (128 << SAMPLE_BITS)) << BITS);
+            }
+        }
+        return;
+    }
+    let half = planes[1].width;
+    let rows = planes[1].height();
+    for (y, row) in to.chunks_exact_mut(width * 3).enumerate().take(height) {
+        // Chroma samples lie between pixels: weights 3/4 and 1/4 of the two nearest.
+        let near = (y / 2).min(rows - 1);
+        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(rows - 1) };
+        let line = |plane: &Samples, x: usize| {
+            let column = |x: usize| {
+                3 * i32::from(plane.data[near * half + x]) + i32::from(plane.data[far * half + x])
+            };
+            let other = if x % 2 == 0 { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(half - 1) };
+            (3 * column(x / 2) + column(other) + 8) >> 4
+        };
+        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+            let y = (i32::from(luma.data[y * luma.width + x]) + (128 << SAMPLE_BITS)) << BITS;
+            let (cb, cr) = (line(&planes[1], x), line(&planes[2], x));
+            pixel[0] = byte(y + 22_970 * cr);
+            pixel[1] = byte(y - 5_638 * cb - 11_700 * cr);
+            pixel[2] = byte(y + 29_032 * cb);
+        }
+    }
+}
+
+fn byte(value: i32) -> u8 {
+    let shift = BITS + SAMPLE_BITS;
+    ((value + (1 << (shift - 1))) >> shift).clamp(0, 255) as u8
+}

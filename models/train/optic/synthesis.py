@@ -1,0 +1,194 @@
+"""Trains a synthesis: from latents to pictures, on top of the linear inverse.
+
+The analysis is frozen, and latents are quantised as the board quantises them, at a step
+drawn anew for every batch: one network serves all rates. `--flavour faithful` minimises
+squared error, and in its last part a mix with MS-SSIM; `--flavour generative` starts
+from a faithful checkpoint and adds a perceptual and an adversarial loss, as HiFiC does
+(Mentzer et al., NeurIPS 2020). The perceptual network is ST-LPIPS (AlexNet trunk), which
+hence judges no generative figure.
+
+A run can be stopped and resumed: the checkpoint holds weights, optimiser, random states.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import photographs
+from lapped import Analysis
+
+CHROMA_STEP = 0.55
+# What is added to magnitudes before they are cut: DC, and everything else.
+ROUND_DC, ROUND_AC = 0.5, 92 / 256
+FINEST, COARSEST = 16.0, 200.0
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x):
+        return x + self.second(F.leaky_relu(self.first(x), 0.1))
+
+
+class Synthesis(nn.Module):
+    """What the linear inverse lacks, estimated at a quarter of the size."""
+
+    def __init__(self, width=48, blocks=5, shared=64, context=16):
+        super().__init__()
+        self.settings = dict(width=width, blocks=blocks, shared=shared, context=context)
+        self.levels = nn.Sequential(
+            nn.Conv2d(16 * 16 + 2 * 8 * 8 + 1, shared, 1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(shared, shared, 3, padding=1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(shared, context * 16, 1),
+            nn.PixelShuffle(4),
+        )
+        self.enter = nn.Conv2d(16 + 2 * 4 + context + 1, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.leave = nn.Conv2d(width, 3 * 16, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        self.register_buffer("colours", torch.linalg.inv(torch.tensor(Analysis.MATRIX)), persistent=False)
+
+    def forward(self, luma, chroma, levels, step):
+        """Planes of the linear inverse around 0 ([batch, 1, height, width] and, at half
+        size, [batch, 2, ...]), latents ([batch, 384, rows, columns], blocks of 16 x 16
+        pixels) and the base-2 logarithm of luma's step over 64 ([batch, 1, rows,
+        columns]) to R'G'B' of 0 to 255."""
+        levels = torch.cat([levels.clamp(-6, 6), step], 1)
+        fine = F.interpolate(step, scale_factor=4, mode="nearest")
+        x = torch.cat([F.pixel_unshuffle(luma, 4), F.pixel_unshuffle(chroma, 2)], 1) / 64
+        x = self.enter(torch.cat([x, self.levels(levels), fine], 1))
+        x = F.pixel_shuffle(self.leave(self.blocks(x)), 4) * 16
+        large = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+        planes = x + torch.cat([luma + 128, large], 1)
+        return F.conv2d(planes, self.colours[:, :, None, None])
+
+
+class Channel(nn.Module):
+    """What happens between the camera and the synthesis."""
+
+    def __init__(self, checkpoint):
+        super().__init__()
+        self.analysis = Analysis()
+        self.analysis.load_state_dict(torch.load(checkpoint)["model"])
+        self.requires_grad_(False)
+
+    def forward(self, rgb, step):
+        """Inputs of the synthesis for pictures coded at `step`."""
+        levels, planes = [], []
+        for plane, c in enumerate(self.analysis(rgb)):
+            size = step * (CHROMA_STEP if plane else 1.0)
+            q = c.abs() / size
+            n = torch.floor(q + ROUND_AC)
+            n[:, 0, 0] = torch.floor(q[:, 0, 0] + ROUND_DC)
+            known = torch.sign(c) * (n - torch.where(n == 1, 12 / 256, 8 / 256)).clamp_min(0) * size
+            q = torch.sign(c) * n
+            batch, bands, _, rows, columns = q.shape
+            levels.append(q.reshape(batch, bands * bands, rows, columns))
+            inverse = self.analysis.chroma.inverse if plane else self.analysis.luma.inverse
+            planes.append(inverse(known)[:, None])
+        levels = torch.cat(levels, 1)
+        log = torch.full_like(levels[:, :1], float(np.log2(step / 64)))
+        return planes[0], torch.cat(planes[1:], 1), levels, log
+
+
+def draw_step(rng):
+    return float(np.exp(rng.uniform(np.log(FINEST), np.log(COARSEST))))
+
+
+def decibels(error):
+    return 10 * np.log10(255**2 / error)
+
+
+def evaluate(model, channel, pictures, steps):
+    """PSNR of whole pictures, linear and with the network, at each step."""
+    out = []
+    with torch.no_grad():
+        for step in steps:
+            linear, full = [], []
+            for rgb in pictures:
+                inputs = channel(rgb, step)
+                base = channel.analysis.picture(inputs[0][:, 0], inputs[1][:, 0], inputs[1][:, 1])
+                error = lambda x: ((x.clamp(0, 255).round() - rgb) ** 2).mean().item()
+                linear.append(decibels(error(base)))
+                full.append(decibels(error(model(*inputs))))
+            out.append((step, np.mean(linear), np.mean(full)))
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", help="folders that hold the listed photographs")
+    parser.add_argument("--analysis", type=Path, required=True, help="checkpoint of analysis.py")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed if it is there")
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--rate", type=float, default=1.2e-3, help="learning rate at the start")
+    parser.add_argument("--width", type=int, default=48)
+    parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(arguments.seed)
+    images = photographs.load(arguments.folders)
+    held = [image[: image.shape[0] // 16 * 16, : image.shape[1] // 16 * 16] for image in images[::37]]
+    held = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() for image in held]
+    images = [image for at, image in enumerate(images) if at % 37]
+    crops = photographs.Crops(images, arguments.crop, arguments.batch, arguments.seed)
+    channel = Channel(arguments.analysis)
+    model = Synthesis(arguments.width, arguments.blocks)
+    optimiser = torch.optim.Adam(model.parameters(), lr=arguments.rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, arguments.rate, arguments.steps + 1, pct_start=0.03, div_factor=10, final_div_factor=100
+    )
+    at, log, path = 0, [], arguments.out / "synthesis.pt"
+    if path.exists():
+        saved = torch.load(path, weights_only=False)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        schedule.load_state_dict(saved["schedule"])
+        crops.rng, at, log = saved["rng"], saved["at"], saved["log"]
+    start = time.time()
+    while at < arguments.steps:
+        rgb = crops.draw()
+        step = draw_step(crops.rng)
+        inputs = channel(rgb, step)
+        # Errors grow with the step: so weighted, no rate drowns the others.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = model(*inputs)
+        loss = ((out.float() - rgb) ** 2).mean() / step**1.2
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        at += 1
+        log.append(loss.item())
+        if at % 100 == 0:
+            print(f"{at} loss {np.mean(log[-100:]):.4f} {time.time() - start:.0f} s", flush=True)
+        if at % 1000 == 0 or at == arguments.steps:
+            scores = evaluate(model, channel, held, [32, 64, 100])
+            print(" ".join(f"{step}: {a:.2f} {b:.2f} (+{b - a:.2f})" for step, a, b in scores), flush=True)
+            with open(arguments.out / "synthesis.csv", "a", newline="") as out:
+                csv.writer(out).writerow([at, round(float(np.mean(log[-1000:])), 5), *[round(b - a, 4) for _, a, b in scores]])
+            state = {"model": model.state_dict(), "settings": model.settings, "optimiser": optimiser.state_dict()}
+            state |= {"schedule": schedule.state_dict(), "rng": crops.rng, "at": at, "log": log[-1000:]}
+            torch.save(state, path)
+
+
+if __name__ == "__main__":
+    main()
