@@ -27,7 +27,7 @@
 //! let mut encoder = Encoder::new(&mut bytes);
 //! walk(&mut encoder, &mut bits);
 //! encoder.finish();
-//! assert_eq!(bytes, [0xc6]); // 10 decisions, 9 bits of information at this start
+//! assert_eq!(bytes, [0xc8]); // ten decisions in eight bits
 //!
 //! let mut decoded = [false; 10];
 //! walk(&mut Decoder::new(&bytes), &mut decoded);

@@ -3,8 +3,6 @@
 //! Every decision has a number; the tables hold, for each number, the probability that
 //! the training photographs gave it, and each strip starts from there.
 
-use crate::latents::{CHROMA_BANDS, LUMA_BANDS};
-
 /// Luma, Cb, Cr.
 pub(crate) const PLANES: usize = 3;
 
@@ -51,21 +49,7 @@ pub(crate) const fn zone(plane: usize, v: usize, u: usize) -> usize {
     base + 4 + octave * 3 + direction
 }
 
-/// [`zone`] as tables.
-pub(crate) static LUMA_ZONE: [[u8; LUMA_BANDS]; LUMA_BANDS] = {
-    let mut table = [[0; LUMA_BANDS]; LUMA_BANDS];
-    let mut at = 0;
-    while at < LUMA_BANDS * LUMA_BANDS {
-        table[at / LUMA_BANDS][at % LUMA_BANDS] = zone(0, at / LUMA_BANDS, at % LUMA_BANDS) as u8;
-        at += 1;
-    }
-    table
-};
-
-/// Expected magnitude in units of 1/[`UNIT`].
-pub(crate) const UNIT: i32 = 64;
-
-/// The level of an expected magnitude: finer where magnitudes are small.
+/// The level of an expected magnitude in units of 1/64: finer where it is small.
 #[inline(always)]
 pub(crate) fn level(expected: i32) -> usize {
     LEVEL[(expected.max(0) as usize >> 1).min(LEVEL.len() - 1)] as usize
@@ -123,5 +107,5 @@ pub(crate) const NEAR: [(usize, isize); 8] = [(0, 1), (1, 0), (1, 1), (0, 2), (2
 pub(crate) const OTHER: usize = 3;
 pub(crate) const FEATURES: usize = SPATIAL + NEAR.len() + OTHER;
 
-/// Weights of one zone in units of 1/[`UNIT`], the constant last.
+/// Weights of one zone in units of 1/64, the constant last.
 pub(crate) type Weights = [i16; FEATURES + 1];

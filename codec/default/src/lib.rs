@@ -1,4 +1,41 @@
-//! Our own neural codecs for images and sound.
+//! `optic`, our own neural image codec: nearly free on the board, exact on every
+//! processor, faithful or generative on the server.
+//!
+//! ```text
+//! board    R'G'B' → Y'CbCr → lapped transform → dead-zone rounding → context coder → chunks
+//! server   chunks → context decoder → linear inverse → synthesis network → R'G'B'
+//! ```
+//!
+//! - [`mod@color`], [`mod@transform`]: the analysis, learned and linear, in 16-bit
+//!   integers: 80 multiply-accumulates per pixel;
+//! - [`mod@quantiser`]: one step per picture (or region), dead-zone rounding;
+//! - [`mod@walk`], [`mod@contexts`]: how the latents are coded: adaptive binary
+//!   decisions whose contexts are weighted sums of known magnitudes, in integers;
+//! - [`mod@optic`]: strips, layers, chunks, header;
+//! - [`synthesis`]: the network that turns latents into pictures. Without one, the
+//!   linear inverse answers, in integers too.
+//!
+//! Everything that both ends must agree on is integer arithmetic in one piece of code.
+//! How it works, why it is exact and what it achieves: `docs/codecs/optic.md`.
+//!
+//! ```
+//! use afferent_codec::{Container, Limits, Registry, SampleDecoder, SampleEncoder, Settings};
+//! use afferent_media::{Image, PixelFormat, Sample};
+//!
+//! let mut registry = Registry::new();
+//! afferent_codec_default::register(&mut registry);
+//! let settings = Settings { knob: Some(40.0), ..Settings::default() };
+//! let mut encoder = SampleEncoder::new(registry.get("optic")?.as_ref(), &settings)?;
+//!
+//! let grey = Sample::Image(Image::new(64, 48, PixelFormat::Rgb8, vec![128; 64 * 48 * 3])?);
+//! let mut file = Vec::new();
+//! let parts = encoder.encode(&grey, &mut file)?;
+//! assert!(parts.codec().0 < 16, "{parts:?}");
+//!
+//! let mut decoder = SampleDecoder::new(registry, Limits::default());
+//! assert_eq!(decoder.decode(&Container::parse(&file)?)?, grey);
+//! # Ok::<(), afferent_media::Error>(())
+//! ```
 
 mod color;
 mod contexts;
@@ -9,38 +46,43 @@ mod latents;
 mod optic;
 mod quantiser;
 mod simd;
+pub mod synthesis;
 mod tables;
 mod transform;
 mod walk;
 
-pub use optic::{Encoder, StepMap};
+pub use optic::{Encoder, REGION, StepMap, latents};
+pub use synthesis::Synthesis;
 
 use afferent_codec::{
     Codec, Descriptor, Exactness, Family, ImageDecoder, ImageEncoder, Knob, Limits, Registry, Settings, Simd, Tier,
 };
 use afferent_media::{Modality, Result};
 
-/// Adds every codec of this crate.
+/// Adds every codec of this crate, decoding without a network.
 pub fn register(registry: &mut Registry) {
     registry.add(Optic::new());
 }
 
 /// The image codec.
 #[derive(Debug)]
-pub struct Optic(Descriptor);
+pub struct Optic {
+    descriptor: Descriptor,
+    synthesis: Option<Synthesis>,
+}
 
 impl Optic {
-    /// The codec.
+    /// The codec, decoding by the linear inverse alone.
     #[must_use]
     pub fn new() -> Self {
-        Self(Descriptor {
+        let descriptor = Descriptor {
             id: "optic",
             version: 1,
             modality: Modality::Image,
             family: Family::Neural,
             exactness: Exactness::Exact,
             tier: Tier::Software,
-            implementation: "afferent".into(),
+            implementation: concat!("afferent ", env!("CARGO_PKG_VERSION")).to_owned(),
             simd: if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) { Simd::Yes } else { Simd::No },
             delay_samples: 0,
             frame_samples: 0,
@@ -57,7 +99,15 @@ impl Optic {
             presets: &["fast"],
             licence: "Apache-2.0",
             extension: "optic",
-        })
+        };
+        Self { descriptor, synthesis: None }
+    }
+
+    /// The codec, decoding by this network. The bitstream is the same.
+    #[must_use]
+    pub fn with_synthesis(mut self, synthesis: Synthesis) -> Self {
+        self.synthesis = Some(synthesis);
+        self
     }
 }
 
@@ -69,15 +119,23 @@ impl Default for Optic {
 
 impl Codec for Optic {
     fn descriptor(&self) -> &Descriptor {
-        &self.0
+        &self.descriptor
+    }
+
+    fn settings_note(&self, _: &str) -> String {
+        let synthesis = self.synthesis.as_ref().map_or("linear", Synthesis::name);
+        format!("chroma=420 matrix=bt601 range=full synthesis={synthesis}")
     }
 
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
-        let (_, quality) = settings.resolve(&self.0)?;
+        let (_, quality) = settings.resolve(&self.descriptor)?;
         Ok(Box::new(Encoder::new(quality.unwrap_or(40.0) as u8, optic::Rounding::DEAD_ZONE)))
     }
 
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {
-        Ok(Box::new(optic::LinearDecoder(*limits)))
+        Ok(match &self.synthesis {
+            None => Box::new(optic::LinearDecoder(*limits)),
+            Some(synthesis) => Box::new(synthesis.decoder(*limits)?),
+        })
     }
 }

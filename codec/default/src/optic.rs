@@ -317,7 +317,17 @@ pub(crate) struct Parsed {
     pub(crate) strips: Vec<Latents>,
 }
 
-fn corrupt(what: impl Into<String>) -> Error {
+/// All latents of a picture in the order of planes within strips: what every decoder,
+/// on any processor, must agree on.
+///
+/// # Errors
+/// [`Code::Corrupt`] for chunks that are no picture, [`Code::Limit`] above the limits.
+pub fn latents(chunks: &[Chunk<'_>], limits: &Limits) -> Result<Vec<i16>> {
+    let parsed = parse(chunks, limits)?;
+    Ok(parsed.strips.iter().flat_map(|strip| &strip.planes).flat_map(|plane| &plane.values).copied().collect())
+}
+
+pub(crate) fn corrupt(what: impl Into<String>) -> Error {
     Error::new(Code::Corrupt, what, "get the file or packet again from its source")
 }
 
@@ -412,6 +422,15 @@ fn read(
 }
 
 impl Parsed {
+    pub(crate) fn format(&self) -> PixelFormat {
+        if self.head.colour { PixelFormat::Rgb8 } else { PixelFormat::Gray8 }
+    }
+
+    /// Luma's step at a block of the picture.
+    pub(crate) fn step(&self, row: usize, column: usize) -> u32 {
+        step(i32::from(self.head.quality) + self.map.at(row, column), 0)
+    }
+
     /// The planes of the linear synthesis, with 4 fractional bits around 0.
     pub(crate) fn planes(&self) -> Vec<Samples> {
         let (columns, rows) = self.head.blocks();
@@ -453,7 +472,7 @@ impl ImageDecoder for LinearDecoder {
     fn decode(&mut self, chunks: &[Chunk<'_>], out: &mut Image) -> Result<()> {
         let parsed = parse(chunks, &self.0)?;
         let head = parsed.head;
-        let format = if head.colour { PixelFormat::Rgb8 } else { PixelFormat::Gray8 };
+        let format = parsed.format();
         let planes = parsed.planes();
         let pixels = out.reset(head.width, head.height, format)?;
         color::join(&planes, head.width as usize, head.height as usize, format, pixels);

@@ -273,7 +273,7 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
     }
 
     /// What magnitude to expect in each band of a block, from all that is known before
-    /// any of this layer's bands in it, in units of 1/[`UNIT`].
+    /// any of this layer's bands in it, in units of 1/64.
     fn expect(
         &mut self,
         layer: usize,
