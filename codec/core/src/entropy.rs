@@ -107,6 +107,122 @@ impl Predictor for Even {
     fn learn(&mut self, _: bool) {}
 }
 
+/// Mixes the answers of `N` predictors in the logistic domain, with weights that learn
+/// which of them to trust (Mahoney's PAQ; here in integers).
+///
+/// ```
+/// use afferent_codec::entropy::{Adaptive, Mixer};
+/// let (mut sure, mut unsure) = (Adaptive::new(0.99), Adaptive::new(0.5));
+/// let mixer = Mixer::<2>::even();
+/// let mixed = mixer.mix([&sure, &unsure]);
+/// assert!((mixed.zero() as f64 / 65_536.0 - 0.908).abs() < 0.01);
+/// # let _ = (&mut sure, &mut unsure);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mixer<const N: usize>([i32; N]);
+
+/// One mixed answer: a [`Predictor`] that does not learn by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Mixed<const N: usize> {
+    logits: [i32; N],
+    zero: u32,
+}
+
+impl<const N: usize> Mixer<N> {
+    /// One, as a weight.
+    const ONE: i32 = 1 << 16;
+    /// How fast weights learn: the error (16 fractional bits) times the logit (8) is
+    /// shifted by this.
+    const RATE: u32 = 14;
+
+    /// Starts with the geometric mean.
+    #[must_use]
+    pub fn even() -> Self {
+        Self([Self::ONE * 5 / (4 * N as i32); N])
+    }
+
+    /// Starts with these weights, 16 fractional bits each.
+    #[must_use]
+    pub const fn new(weights: [i32; N]) -> Self {
+        Self(weights)
+    }
+
+    /// The weights, 16 fractional bits each.
+    #[must_use]
+    pub fn weights(&self) -> [i32; N] {
+        self.0
+    }
+
+    /// Mixes what the predictors answer.
+    #[inline(always)]
+    #[must_use]
+    pub fn mix(&self, predictors: [&impl Predictor; N]) -> Mixed<N> {
+        let logits = predictors.map(|predictor| i32::from(STRETCH[(predictor.zero() >> 4) as usize]));
+        let mut sum = Self::ONE / 2;
+        for (logit, weight) in logits.iter().zip(self.0) {
+            sum += logit * weight;
+        }
+        let at = ((sum >> 16) + SQUASH.len() as i32 / 2).clamp(0, SQUASH.len() as i32 - 1);
+        Mixed { logits, zero: SQUASH[at as usize].clamp(MIN_PROBABILITY, 65_536 - MIN_PROBABILITY) }
+    }
+
+    /// Learns from the decision that `mixed` was asked for.
+    #[inline(always)]
+    pub fn learn(&mut self, mixed: &Mixed<N>, bit: bool) {
+        let error = (if bit { 0 } else { 65_536 }) - mixed.zero as i32;
+        for (weight, logit) in self.0.iter_mut().zip(mixed.logits) {
+            *weight = (*weight + ((logit * error) >> Self::RATE)).clamp(-4 * Self::ONE, 4 * Self::ONE);
+        }
+    }
+}
+
+impl<const N: usize> Predictor for Mixed<N> {
+    #[inline(always)]
+    fn zero(&self) -> u32 {
+        self.zero
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, _: bool) {}
+}
+
+/// The logistic function at multiples of 1/4 from 0 on, 16 fractional bits.
+const LOGISTIC: [u32; 34] = [
+    32_768, 36_843, 40_793, 44_511, 47_911, 50_941, 53_581, 55_834, 57_724, 59_287, 60_565, 61_598, 62_428, 63_090, 63_615, 64_030, 64_357, 64_614, 64_816, 64_974, 65_097, 65_194, 65_269, 65_328, 65_374, 65_410, 65_438, 65_459, 65_476, 65_489, 65_500, 65_508, 65_514, 65_519,
+];
+
+/// The logistic function over -8 to 8 in steps of 1/256, between [`LOGISTIC`]'s values
+/// by straight lines: integers, so that every compiler makes the same table.
+static SQUASH: [u32; 4096] = {
+    let mut table = [0; 4096];
+    let mut at = 0;
+    while at < 2048 {
+        let (cell, part) = (at / 64, at as u32 % 64);
+        let value = LOGISTIC[cell] + (LOGISTIC[cell + 1] - LOGISTIC[cell]) * part / 64;
+        table[2048 + at] = value;
+        if at > 0 {
+            table[2048 - at] = 65_536 - value;
+        }
+        at += 1;
+    }
+    table[0] = 65_536 - LOGISTIC[32];
+    table
+};
+
+/// The inverse of [`SQUASH`], in units of 1/256, for probabilities in units of 1/4096.
+static STRETCH: [i16; 4096] = {
+    let mut table = [0; 4096];
+    let (mut at, mut logit) = (0, 0);
+    while at < 4096 {
+        while logit < 4095 && SQUASH[logit] < at as u32 * 16 + 8 {
+            logit += 1;
+        }
+        table[at] = logit as i16 - 2048;
+        at += 1;
+    }
+    table
+};
+
 /// Takes binary decisions: writes them, answers them, or weighs them.
 pub trait BitCoder {
     /// One decision. An encoder takes `bit` and returns it; a decoder does not look
@@ -173,7 +289,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Writes what is left. Any value within the last range decodes alike, so the one
-    /// with the most trailing zeros is taken, and those are left away.
+    /// with the most trailing zeros is taken, and up to four of those bytes are left away.
     pub fn finish(mut self) {
         let top = self.low + u64::from(self.range) - 1;
         for bits in (0..=32).rev() {
@@ -187,8 +303,10 @@ impl<'a> Encoder<'a> {
         for _ in 0..5 {
             self.shift();
         }
-        while self.out.len() > self.start && self.out.last() == Some(&0) {
-            self.out.pop();
+        for _ in 0..4 {
+            if self.out.len() > self.start && self.out.last() == Some(&0) {
+                self.out.pop();
+            }
         }
     }
 }

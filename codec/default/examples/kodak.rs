@@ -20,6 +20,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mse: f64 = image.data().iter().zip(back.data()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>() / image.data().len() as f64;
             r += (parts.codec().0 * 8) as f64 / px; p += 10.0 * (65025.0 / mse).log10(); n += 1.0;
         }
+        if std::env::var_os("BREAK").is_some() {
+            let mut strips = Vec::new(); let mut px = 0.0;
+            for f in files.iter().step_by(step) { let Sample::Image(image) = afferent_codec_conventional::open::sample(f, &Limits::default())? else { continue }; px += f64::from(image.width()) * f64::from(image.height()); strips.extend(fit::strips(image.view(), q)); }
+            fit::breakdown(&strips, px);
+        }
         println!("q{q}: {:.4} bpp {:.3} dB; adaptive {:.4} still {:.4}", r / n, p / n, ad / n, st / n);
     }
     Ok(())

@@ -92,8 +92,42 @@ pub(crate) const LAYER_FLAG: usize = DC_MANTISSA + PLANES * DC_CLASSES;
 /// Neighbour states × states of what is known of the block itself.
 pub(crate) const LAYER_FLAGS: usize = 7 * 5;
 pub(crate) const GROUP_FLAG: usize = LAYER_FLAG + PLANES * 3 * LAYER_FLAGS;
+/// Second and third opinions on "is it above 0" and a second on "is it above 1".
+pub(crate) const BANDS: usize = 16 * 16 + 2 * 8 * 8;
+pub(crate) const ZERO_PATTERN: usize = GROUP_FLAG + PLANES * 16 * LEVELS;
+pub(crate) const PATTERNS: usize = 27;
+pub(crate) const ZERO_BLOCK: usize = ZERO_PATTERN + BANDS * PATTERNS;
+pub(crate) const FILLINGS: usize = 8;
+pub(crate) const ABOVE_ONE_PATTERN: usize = ZERO_BLOCK + ZONES * FILLINGS * 4;
+pub(crate) const LARGE_PATTERNS: usize = 4 * 4 * 5;
+/// Second and third opinions on the class of a DC's distance from its prediction, and a
+/// second on whether a layer holds anything.
+pub(crate) const DC_AROUND: usize = ABOVE_ONE_PATTERN + ZONES * LARGE_PATTERNS;
+pub(crate) const DC_BEFORE: usize = DC_AROUND + PLANES * 8 * 3 * DC_CLASSES;
+pub(crate) const LAYER_FILLING: usize = DC_BEFORE + PLANES * 8 * 4 * 3 * DC_CLASSES;
+pub(crate) const LAYER_FILLINGS: usize = FILLINGS * FILLINGS * 3;
 /// All decisions.
-pub(crate) const COUNT: usize = GROUP_FLAG + PLANES * 16 * LEVELS;
+pub(crate) const COUNT: usize = LAYER_FILLING + PLANES * 3 * LAYER_FILLINGS;
+
+/// Numbers the bands of all planes.
+pub(crate) const fn band(plane: usize, v: usize, u: usize) -> usize {
+    match plane {
+        0 => v * 16 + u,
+        _ => 256 + (plane - 1) * 64 + v * 8 + u,
+    }
+}
+
+/// The class of how many coefficients of a block are known not to be 0.
+pub(crate) const fn filling(count: u16) -> usize {
+    match count {
+        0..=2 => count as usize,
+        3..=4 => 3,
+        5..=7 => 4,
+        8..=12 => 5,
+        13..=20 => 6,
+        _ => 7,
+    }
+}
 
 /// The magnitudes that the expectation is a weighted sum of. First those of
 /// neighbouring blocks (left, above, both diagonals, two to the left, two above; sums

@@ -12,7 +12,7 @@
 
 use crate::contexts::*;
 use crate::latents::{CHROMA_BANDS, LUMA_BANDS, Latents, extent};
-use afferent_codec::entropy::{BitCoder, Even, Predictor};
+use afferent_codec::entropy::{BitCoder, Even, Mixer, Predictor};
 
 /// Magnitudes above this are alike as neighbours.
 const CAP: i32 = 15;
@@ -65,13 +65,33 @@ pub(crate) struct Walk<'t, P, T> {
     pub(crate) tap: T,
     /// Per plane and block, one bit per layer that holds anything.
     filled: [Vec<u8>; PLANES],
+    /// Per plane and block, how many coefficients beside the DC are not 0.
+    filling: [Vec<u16>; PLANES],
+    /// Per plane and block, how far the DC was from its prediction.
+    residuals: [Vec<u16>; PLANES],
     expected: [i32; STRIDE * HEIGHT],
+    dc_mixers: [Mixer<3>; PLANES * 3],
+    layer_mixers: [Mixer<2>; PLANES * 3],
+    zero_mixers: [Mixer<3>; ZONES],
+    above_one_mixers: [Mixer<2>; ZONES],
 }
 
 impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
     /// A walk that starts with these models.
     pub(crate) fn new(models: Vec<P>, weights: &'t [Weights; ZONES], tap: T) -> Self {
-        Self { models, weights, tap, filled: Default::default(), expected: [0; STRIDE * HEIGHT] }
+        Self {
+            models,
+            weights,
+            tap,
+            filled: Default::default(),
+            filling: Default::default(),
+            residuals: Default::default(),
+            expected: [0; STRIDE * HEIGHT],
+            dc_mixers: [Mixer::even(); PLANES * 3],
+            layer_mixers: [Mixer::even(); PLANES * 3],
+            zero_mixers: [Mixer::even(); ZONES],
+            above_one_mixers: [Mixer::even(); ZONES],
+        }
     }
 
     /// Readies the walk for another strip of this size; the models stay.
@@ -79,6 +99,10 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
         for filled in &mut self.filled {
             filled.clear();
             filled.resize(latents.columns * latents.rows, 0);
+        }
+        for counts in self.filling.iter_mut().chain(&mut self.residuals) {
+            counts.clear();
+            counts.resize(latents.columns * latents.rows, 0);
         }
     }
 
@@ -135,7 +159,8 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
                 (dc(at - 1), up, dc(at - columns - 1), up_right)
             }
         };
-        let predicted = (8 * left + 6 * up - 2 * up_left + 4 * up_right + 8) >> 4;
+        let [a, b, c, d] = if plane == 0 { [11, 8, -5, 2] } else { [9, 6, -2, 3] };
+        let predicted = (a * left + b * up + c * up_left + d * up_right + 8) >> 4;
         let spread = (left - up_left).abs() + (up - up_left).abs() + (up - up_right).abs();
         let activity = match spread {
             0 => 0,
@@ -154,9 +179,20 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
         let residual = i32::from(latents.planes[plane].block(at)[0]) - predicted;
         let magnitude = residual.unsigned_abs();
         let class = if magnitude == 0 { 0 } else { (magnitude.ilog2() as usize + 1).min(DC_CLASSES) };
-        let first = DC_CLASS + ((plane * 3 + size) * ACTIVITIES + activity) * DC_CLASSES;
+        let known = |block: usize| u32::from(self.residuals[plane][block]);
+        let around = if column > 0 { known(at - 1) } else { 0 } + if row > 0 { known(at - columns) } else { 0 };
+        let around = if around == 0 { 0 } else { (around.ilog2() as usize + 1).min(7) };
+        let luma = before[0].unsigned_abs();
+        let luma = if luma == 0 { 0 } else { (luma.ilog2() as usize + 1).min(7) };
+        let firsts = [
+            DC_CLASS + ((plane * 3 + size) * ACTIVITIES + activity) * DC_CLASSES,
+            DC_AROUND + ((plane * 8 + around) * 3 + size) * DC_CLASSES,
+            DC_BEFORE + (((plane * 8 + if plane == 0 { activity } else { luma }) * 4 + around.min(6) / 2) * 3
+                + before[1].unsigned_abs().min(2) as usize)
+                * DC_CLASSES,
+        ];
         let mut read = 0;
-        while read < DC_CLASSES && coder.bit(&mut self.models[first + read], class > read) {
+        while read < DC_CLASSES && self.mixed(coder, firsts.map(|first| first + read), plane, read, class > read) {
             read += 1;
         }
         let residual = if read == 0 {
@@ -180,7 +216,22 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
         // Only damaged streams leave the range of 16 bits.
         let value = (predicted + residual).clamp(-LIMIT, LIMIT) as i16;
         latents.planes[plane].block_mut(at)[0] = value;
+        self.residuals[plane][at] = residual.unsigned_abs().min(u32::from(u16::MAX)) as u16;
         residual
+    }
+
+    /// One decision on a DC's class, by three opinions.
+    #[inline(always)]
+    fn mixed(&mut self, coder: &mut impl BitCoder, numbers: [usize; 3], plane: usize, read: usize, bit: bool) -> bool {
+        let mixer = &mut self.dc_mixers[plane * 3 + read.min(2)];
+        let [a, b, c] = numbers;
+        let mixed = mixer.mix([&self.models[a], &self.models[b], &self.models[c]]);
+        let bit = coder.bit(&mut { mixed }, bit);
+        mixer.learn(&mixed, bit);
+        for number in numbers {
+            self.models[number].learn(bit);
+        }
+        bit
     }
 
     fn block(
@@ -245,7 +296,20 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
             groups.iter().any(|&group| holds(block, bands, group, plane))
         };
         let flag = LAYER_FLAG + (plane * 3 + layer) * LAYER_FLAGS + around.min(6) * 5 + inside;
-        if !coder.bit(&mut self.models[flag], here) {
+        let beside = if column > 0 { self.filling[plane][at - 1] } else { 0 };
+        let above = if row > 0 { self.filling[plane][at - columns] } else { 0 };
+        let other = if plane == 0 { 0 } else { 1 + usize::from(self.filled[0][at] & mask != 0) };
+        let second = LAYER_FILLING
+            + (plane * 3 + layer) * LAYER_FILLINGS
+            + (filling(beside + above) * FILLINGS + filling(self.filling[plane][at])) * 3
+            + other;
+        let mixer = &mut self.layer_mixers[plane * 3 + layer];
+        let mixed = mixer.mix([&self.models[flag], &self.models[second]]);
+        let here = coder.bit(&mut { mixed }, here);
+        mixer.learn(&mixed, here);
+        self.models[flag].learn(here);
+        self.models[second].learn(here);
+        if !here {
             return;
         }
         self.filled[plane][at] |= mask;
@@ -419,9 +483,36 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
             self.tap.coefficient(zone, expected, size);
             // A group that is flagged holds something.
             let sure = index == SCAN.len() - 1 && !any;
-            if !(sure || coder.bit(&mut self.models[ZERO + zone * LEVELS + level], size > 0)) {
-                continue;
+            let block = latents.planes[plane].block(at);
+            let left_size = if column > 0 { magnitude(latents.planes[plane].block(at - 1)[place]) } else { 0 };
+            let up_size = if row > 0 { magnitude(latents.planes[plane].block(at - columns)[place]) } else { 0 };
+            let mut near = 0;
+            if u > 0 && (v > 0 || u > 1) {
+                near += magnitude(block[place - 1]);
             }
+            if v > 0 && (u > 0 || v > 1) {
+                near += magnitude(block[place - bands]);
+            }
+            if !sure {
+                let pattern = (left_size.min(2) * 9 + up_size.min(2) * 3 + near.min(2)) as usize;
+                let filling = filling(self.filling[plane][at]);
+                let numbers = [
+                    ZERO + zone * LEVELS + level,
+                    ZERO_PATTERN + band(plane, v, u) * PATTERNS + pattern,
+                    ZERO_BLOCK + (zone * FILLINGS + filling) * 4 + (level / 4).min(3),
+                ];
+                let [a, b, c] = numbers;
+                let mixed = self.zero_mixers[zone].mix([&self.models[a], &self.models[b], &self.models[c]]);
+                let bit = coder.bit(&mut { mixed }, size > 0);
+                self.zero_mixers[zone].learn(&mixed, bit);
+                for number in numbers {
+                    self.models[number].learn(bit);
+                }
+                if !bit {
+                    continue;
+                }
+            }
+            self.filling[plane][at] += 1;
             any = true;
             let sign = |block: &[i16]| (i32::from(block[place]).signum() + 1) as usize;
             let left = if column > 0 { sign(latents.planes[plane].block(at - 1)) } else { 1 };
@@ -437,7 +528,16 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
             let negative =
                 coder.bit(&mut self.models[SIGN + zone * SIGNS + (left * 3 + up) * 5 + third], asked < 0);
             let mut value = 1;
-            if coder.bit(&mut self.models[ABOVE_ONE + zone * LEVELS + level], size > 1) {
+            let pattern = ((left_size.min(3) * 4 + up_size.min(3)) * 5 + near.min(4)) as usize;
+            let numbers = [ABOVE_ONE + zone * LEVELS + level, ABOVE_ONE_PATTERN + zone * LARGE_PATTERNS + pattern];
+            let mixed =
+                self.above_one_mixers[zone].mix([&self.models[numbers[0]], &self.models[numbers[1]]]);
+            let above = coder.bit(&mut { mixed }, size > 1);
+            self.above_one_mixers[zone].learn(&mixed, above);
+            for number in numbers {
+                self.models[number].learn(above);
+            }
+            if above {
                 value = 2;
                 while value < ESCAPE {
                     let unary = (value as usize - 2).min(UNARY - 1);
