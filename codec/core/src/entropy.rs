@@ -157,10 +157,11 @@ impl<const N: usize> Mixer<N> {
     #[inline(always)]
     #[must_use]
     pub fn mix(&self, predictors: [&impl Predictor; N]) -> Mixed<N> {
-        let logits = predictors.map(|predictor| i32::from(STRETCH[(predictor.zero() >> 4) as usize]));
+        let mut logits = [0; N];
         let mut sum = Self::ONE / 2;
-        for (logit, weight) in logits.iter().zip(self.0) {
-            sum += logit * weight;
+        for at in 0..N {
+            logits[at] = i32::from(STRETCH[(predictors[at].zero() >> 4) as usize & 4095]);
+            sum += logits[at] * self.0[at];
         }
         let at = ((sum >> 16) + SQUASH.len() as i32 / 2).clamp(0, SQUASH.len() as i32 - 1);
         Mixed { logits, zero: SQUASH[at as usize].clamp(MIN_PROBABILITY, 65_536 - MIN_PROBABILITY) }
@@ -170,8 +171,9 @@ impl<const N: usize> Mixer<N> {
     #[inline(always)]
     pub fn learn(&mut self, mixed: &Mixed<N>, bit: bool) {
         let error = (if bit { 0 } else { 65_536 }) - mixed.zero as i32;
-        for (weight, logit) in self.0.iter_mut().zip(mixed.logits) {
-            *weight = (*weight + ((logit * error) >> Self::RATE)).clamp(-4 * Self::ONE, 4 * Self::ONE);
+        for at in 0..N {
+            let step = (mixed.logits[at] * error) >> Self::RATE;
+            self.0[at] = (self.0[at] + step).clamp(-4 * Self::ONE, 4 * Self::ONE);
         }
     }
 }

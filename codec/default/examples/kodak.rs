@@ -6,7 +6,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<_> = std::fs::read_dir(std::env::args().nth(1).unwrap())?.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "png")).collect();
     files.sort();
     let step: usize = std::env::args().nth(2).map_or(3, |s| s.parse().unwrap());
-    for q in [20u8, 26, 36, 47] {
+    let mut curve = Vec::new();
+    for q in [12u8, 18, 24, 30, 36, 42, 48] {
         let (mut r, mut p, mut ad, mut st, mut n) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for f in files.iter().step_by(step) {
             let Sample::Image(image) = afferent_codec_conventional::open::sample(f, &Limits::default())? else { continue };
@@ -25,7 +26,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for f in files.iter().step_by(step) { let Sample::Image(image) = afferent_codec_conventional::open::sample(f, &Limits::default())? else { continue }; px += f64::from(image.width()) * f64::from(image.height()); strips.extend(fit::strips(image.view(), q)); }
             fit::breakdown(&strips, px);
         }
-        println!("q{q}: {:.4} bpp {:.3} dB; adaptive {:.4} still {:.4}", r / n, p / n, ad / n, st / n);
+        curve.push((p / n, (r / n).ln()));
+        if std::env::var_os("QUIET").is_none() { println!("q{q}: {:.4} bpp {:.3} dB; adaptive {:.4} still {:.4}", r / n, p / n, ad / n, st / n); }
     }
+    for db in [24.5, 25.5, 26.5, 27.5, 28.5] {
+        let w = curve.windows(2).find(|w| w[0].0 <= db && db < w[1].0).unwrap();
+        print!("{db}: {:.4}  ", (w[0].1 + (w[1].1 - w[0].1) * (db - w[0].0) / (w[1].0 - w[0].0)).exp());
+    }
+    println!();
     Ok(())
 }

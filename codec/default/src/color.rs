@@ -1,6 +1,7 @@
 //! R'G'B' to Y'CbCr of BT.601 in full range and back, chroma at half size.
 
 use crate::latents::BLOCK;
+use crate::simd::Work;
 use crate::transform::{SAMPLE_BITS, Samples};
 use afferent_media::{ImageView, PixelFormat};
 
@@ -13,7 +14,22 @@ const CR: [i32; 3] = [8192, -6860, -1332];
 /// Fills `planes` with the rows `top..bottom` of `image`, padded to whole blocks by
 /// repeating the last column and row. `top` and `bottom` are even; rows at or below
 /// the image's height repeat its last.
-pub(crate) fn split(image: ImageView<'_>, top: usize, bottom: usize, planes: &mut [Samples]) {
+pub(crate) struct Split<'a> {
+    pub(crate) image: ImageView<'a>,
+    pub(crate) top: usize,
+    pub(crate) bottom: usize,
+    pub(crate) planes: &'a mut [Samples],
+}
+
+impl Work for Split<'_> {
+    #[inline(always)]
+    fn run(self) {
+        split(self.image, self.top, self.bottom, self.planes);
+    }
+}
+
+#[inline(always)]
+fn split(image: ImageView<'_>, top: usize, bottom: usize, planes: &mut [Samples]) {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let padded = width.next_multiple_of(BLOCK);
     let rows = bottom - top;
@@ -40,31 +56,38 @@ pub(crate) fn split(image: ImageView<'_>, top: usize, bottom: usize, planes: &mu
         for y in [2 * pair, 2 * pair + 1] {
             let row = image.row((top + y).min(height - 1) as u32);
             let to = &mut luma.data[y * padded..][..padded];
-            for (to, pixel) in to.iter_mut().zip(row.chunks_exact(3)) {
-                let weighted = dot(Y, [pixel[0].into(), pixel[1].into(), pixel[2].into()]);
-                *to = ((weighted + (1 << (BITS - SAMPLE_BITS - 1))) >> (BITS - SAMPLE_BITS)) as i16
-                    - (128 << SAMPLE_BITS);
+            // Indices, not iterators: these loops become vector code.
+            let row = &row[..3 * width];
+            for x in 0..width {
+                let pixel = [row[3 * x].into(), row[3 * x + 1].into(), row[3 * x + 2].into()];
+                let weighted = dot(Y, pixel) + (1 << (BITS - SAMPLE_BITS - 1));
+                to[x] = (weighted >> (BITS - SAMPLE_BITS)) as i16 - (128 << SAMPLE_BITS);
             }
             repeat(to, width);
-            for (sum, pixels) in sums.iter_mut().zip(row.chunks(6)) {
+            for x in 0..width / 2 {
+                for c in 0..3 {
+                    sums[x][c] += i32::from(row[6 * x + c]) + i32::from(row[6 * x + 3 + c]);
+                }
+            }
+            if width % 2 == 1 {
                 // A last column without a partner counts twice.
-                let partner = if pixels.len() == 6 { 3 } else { 0 };
-                for (c, sum) in sum.iter_mut().enumerate() {
-                    *sum += i32::from(pixels[c]) + i32::from(pixels[c + partner]);
+                for c in 0..3 {
+                    sums[width / 2][c] += 2 * i32::from(row[3 * (width - 1) + c]);
                 }
             }
         }
         let shift = BITS + 2 - SAMPLE_BITS;
         for (plane, weights) in [(&mut *cb, CB), (&mut *cr, CR)] {
             let to = &mut plane.data[pair * half..][..half];
-            for (to, &sum) in to.iter_mut().zip(&sums[..used]) {
-                *to = ((dot(weights, sum) + (1 << (shift - 1))) >> shift) as i16;
+            for x in 0..used {
+                to[x] = ((dot(weights, sums[x]) + (1 << (shift - 1))) >> shift) as i16;
             }
             repeat(to, used);
         }
     }
 }
 
+#[inline(always)]
 fn dot(weights: [i32; 3], values: [i32; 3]) -> i32 {
     weights[0] * values[0] + weights[1] * values[1] + weights[2] * values[2]
 }

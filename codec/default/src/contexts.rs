@@ -49,6 +49,20 @@ pub(crate) const fn zone(plane: usize, v: usize, u: usize) -> usize {
     base + 4 + octave * 3 + direction
 }
 
+/// [`zone`] as a table over planes and bands.
+pub(crate) static ZONE: [[[u8; 16]; 16]; PLANES] = {
+    let mut table = [[[0; 16]; 16]; PLANES];
+    let mut at = 0;
+    while at < PLANES * 256 {
+        let (plane, v, u) = (at / 256, at / 16 % 16, at % 16);
+        if plane == 0 || (v < 8 && u < 8) {
+            table[plane][v][u] = zone(plane, v, u) as u8;
+        }
+        at += 1;
+    }
+    table
+};
+
 /// The level of an expected magnitude in units of 1/64: finer where it is small.
 #[inline(always)]
 pub(crate) fn level(expected: i32) -> usize {

@@ -2,8 +2,9 @@
 //! the very walk that codes. Behind the feature `fit`, for the recipe only.
 
 use crate::contexts::{COUNT, FEATURES, Weights, ZONES};
+use crate::expect::Lines;
 use crate::latents::{LAYERS, Latents};
-use crate::optic::{Encoder, Rounding};
+use crate::optic::Encoder;
 use crate::tables::TABLES;
 use crate::walk::{Tap, Walk};
 use afferent_codec::entropy::{Adaptive, Meter, Predictor};
@@ -13,9 +14,14 @@ use nalgebra::{DMatrix, DVector};
 /// The latents of a picture's strips at one quality.
 #[must_use]
 pub fn strips(image: ImageView<'_>, quality: u8) -> Vec<Strip> {
-    let mut encoder = Encoder::new(quality, Rounding::DEAD_ZONE);
+    let mut encoder = Encoder::new(quality, true);
     let head = encoder.head(image);
-    head.strips().iter().map(|strip| Strip(encoder.analyse(image, head, strip).clone())).collect()
+    let strips = head.strips();
+    let strip = |strip| {
+        encoder.analyse(image, head, strip);
+        Strip(encoder.thin().clone())
+    };
+    strips.iter().map(strip).collect()
 }
 
 /// The latents of one strip.
@@ -65,7 +71,8 @@ impl Moments {
                 zone[feature] = 1;
             }
             let mut latents = strip.0.clone();
-            let mut walk = Walk::new(vec![Counts::default(); COUNT], &weights, Collect(Vec::new()));
+            let lines = Lines::new(&weights);
+            let mut walk = Walk::new(vec![Counts::default(); COUNT], &lines, Collect(Vec::new()));
             walk.begin(&latents);
             for layer in 0..LAYERS {
                 walk.layer(&mut Meter::default(), layer, &mut latents);
@@ -109,7 +116,8 @@ impl Moments {
 pub fn count(counts: &mut Vec<Counts>, weights: &[Weights; ZONES], strip: &Strip) -> f64 {
     counts.resize(COUNT, Counts::default());
     let mut latents = strip.0.clone();
-    let mut walk = Walk::new(std::mem::take(counts), weights, ());
+    let lines = Lines::new(weights);
+    let mut walk = Walk::new(std::mem::take(counts), &lines, ());
     walk.begin(&latents);
     let mut meter = Meter::default();
     for layer in 0..LAYERS {
@@ -140,7 +148,7 @@ pub fn cost(strip: &Strip) -> (f64, f64) {
     }
     fn walk<P: Predictor>(models: Vec<P>, strip: &Strip) -> f64 {
         let mut latents = strip.0.clone();
-        let mut walk = Walk::new(models, &TABLES.weights, ());
+        let mut walk = Walk::new(models, &TABLES.lines, ());
         walk.begin(&latents);
         let mut meter = Meter::default();
         for layer in 0..LAYERS {

@@ -39,6 +39,7 @@
 
 mod color;
 mod contexts;
+mod expect;
 #[cfg(feature = "fit")]
 #[doc(hidden)]
 pub mod fit;
@@ -64,7 +65,13 @@ pub fn register(registry: &mut Registry) {
     registry.add(Optic::new());
 }
 
-/// The image codec.
+const DEFAULT_QUALITY: f32 = 40.0;
+
+/// The preset that rounds without asking what a coefficient costs.
+const FAST: &str = "fast";
+
+/// The image codec. Presets: `rdo` drops coefficients that cost more than they bring
+/// (rate-distortion optimisation), `fast` only rounds.
 #[derive(Debug)]
 pub struct Optic {
     descriptor: Descriptor,
@@ -92,11 +99,11 @@ impl Optic {
                 unit: "",
                 min: 0.0,
                 max: 100.0,
-                default: 40.0,
+                default: DEFAULT_QUALITY,
                 whole: true,
                 points: [20.0, 35.0, 50.0],
             }),
-            presets: &["fast"],
+            presets: &["rdo", FAST],
             licence: "Apache-2.0",
             extension: "optic",
         };
@@ -128,8 +135,8 @@ impl Codec for Optic {
     }
 
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
-        let (_, quality) = settings.resolve(&self.descriptor)?;
-        Ok(Box::new(Encoder::new(quality.unwrap_or(40.0) as u8, optic::Rounding::DEAD_ZONE)))
+        let (preset, quality) = settings.resolve(&self.descriptor)?;
+        Ok(Box::new(Encoder::new(quality.unwrap_or(DEFAULT_QUALITY) as u8, preset != FAST)))
     }
 
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {

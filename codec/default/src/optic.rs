@@ -2,10 +2,12 @@
 
 use crate::color;
 use crate::latents::{BLOCK, CHROMA_BANDS, LAYERS, LUMA_BANDS, Latents};
-use crate::quantiser::{FINEST, Quantiser, restore, step};
+use crate::color::Split;
+use crate::quantiser::{FINEST, Quantiser, Rounding, Thinning, restore, step};
+use crate::simd::widest;
 use crate::tables::TABLES;
 use crate::transform::{self, Samples};
-use crate::walk::Walk;
+use crate::walk::{Tap, Walk};
 use afferent_codec::entropy::{self, Adaptive, BitCoder};
 use afferent_codec::{Chunk, ContainerWriter, ImageDecoder, ImageEncoder, Limits};
 use afferent_media::{Bytes, Code, Error, Image, ImageView, PixelFormat, Result};
@@ -158,20 +160,23 @@ impl StepMap {
 
 /// What is added to magnitudes before they are cut, in 1/256 of a step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rounding {
-    pub(crate) dc: u32,
-    pub(crate) ac: u32,
+struct Offsets {
+    dc: u32,
+    ac: u32,
 }
 
-impl Rounding {
-    /// What the synthesis was trained with.
-    pub(crate) const DEAD_ZONE: Self = Self { dc: 128, ac: 92 };
+impl Offsets {
+    /// Where rounding alone makes the dead zone.
+    const DEAD_ZONE: Self = Self { dc: 128, ac: 92 };
+    /// Where ones are thinned out afterwards.
+    const THINNED: Self = Self { dc: 128, ac: 104 };
 }
 
 /// Encodes pictures. Buffers are kept from one to the next.
 pub struct Encoder {
     quality: u8,
-    rounding: Rounding,
+    rounding: Offsets,
+    thinning: Option<Thinning>,
     map: Option<StepMap>,
     planes: Vec<Samples>,
     panel: Vec<i16>,
@@ -179,11 +184,13 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder at a quality of 0 to 100.
-    pub(crate) fn new(quality: u8, rounding: Rounding) -> Self {
+    /// An encoder at a quality of 0 to 100, which drops coefficients that cost more
+    /// than they bring if `thin`.
+    pub(crate) fn new(quality: u8, thin: bool) -> Self {
         Self {
             quality: quality.min(FINEST),
-            rounding,
+            rounding: if thin { Offsets::THINNED } else { Offsets::DEAD_ZONE },
+            thinning: thin.then(|| Thinning::new(&TABLES.models)),
             map: None,
             planes: Vec::new(),
             panel: Vec::new(),
@@ -213,28 +220,43 @@ impl Encoder {
         let above = if strip.start > 0 { BLOCK / 2 } else { 0 };
         let below = if strip.end < rows { BLOCK / 2 } else { 0 };
         self.planes.resize_with(if head.colour { 3 } else { 1 }, Samples::default);
-        color::split(image, strip.start * BLOCK - above, strip.end * BLOCK + below, &mut self.planes);
+        let (top, bottom) = (strip.start * BLOCK - above, strip.end * BLOCK + below);
+        widest(Split { image, top, bottom, planes: &mut self.planes });
         self.latents.reset(columns, strip.len(), head.colour);
         for (plane, (samples, to)) in self.planes.iter_mut().zip(&mut self.latents.planes).enumerate() {
             let bands = to.bands;
             let above = above * bands / BLOCK;
+            let mut fractions = self.thinning.as_mut().map(|thinning| &mut thinning.fractions[plane]);
+            if let Some(fractions) = &mut fractions {
+                fractions.clear();
+                fractions.resize(to.values.len(), 0);
+            }
             transform::forward(samples, bands, above, &mut self.panel, &TABLES.matrices);
             for row in 0..strip.len() {
                 for column in 0..columns {
                     let offset = self.map.as_ref().map_or(0, |map| map.at(strip.start + row, column));
                     let step = step(i32::from(head.quality) + offset, plane);
-                    let (dc, ac) = (Quantiser::new(step, self.rounding.dc), Quantiser::new(step, self.rounding.ac));
-                    let block = to.block_mut(row * columns + column);
-                    let mut start = (above + row * bands) * samples.width + column * bands;
-                    let first = samples.data[start];
-                    for to in block.chunks_exact_mut(bands) {
-                        for (to, &from) in to.iter_mut().zip(&samples.data[start..start + bands]) {
-                            *to = ac.apply(from);
-                        }
-                        start += samples.width;
-                    }
-                    block[0] = dc.apply(first);
+                    let at = row * columns + column;
+                    let from = &samples.data[(above + row * bands) * samples.width + column * bands..];
+                    let block = to.block_mut(at);
+                    let fractions = fractions.as_mut().map(|all| &mut all[at * bands * bands..][..bands * bands]);
+                    let quantiser = Quantiser::new(step, self.rounding.ac);
+                    widest(Rounding { quantiser, from, stride: samples.width, bands, to: block, fractions });
+                    block[0] = Quantiser::new(step, self.rounding.dc).apply(from[0]);
                 }
+            }
+        }
+        &mut self.latents
+    }
+
+    /// Drops what is not worth its bits, as coding does along the way.
+    #[cfg(feature = "fit")]
+    pub(crate) fn thin(&mut self) -> &mut Latents {
+        if let Some(thinning) = &self.thinning {
+            let mut walk = Walk::new(TABLES.models.clone(), &TABLES.lines, thinning);
+            walk.begin(&self.latents);
+            for layer in 0..LAYERS {
+                walk.layer(&mut entropy::Meter::default(), layer, &mut self.latents);
             }
         }
         &mut self.latents
@@ -242,7 +264,17 @@ impl Encoder {
 
     /// Writes the chunks of the strip in `self.latents`, one per share of layers.
     fn code(&mut self, head: Head, strip: &Range<usize>, chunks: &mut Vec<Coded>) {
-        let mut walk = Walk::new(TABLES.models.clone(), &TABLES.weights, ());
+        match self.thinning.take() {
+            None => self.code_by((), head, strip, chunks),
+            Some(thinning) => {
+                self.code_by(&thinning, head, strip, chunks);
+                self.thinning = Some(thinning);
+            }
+        }
+    }
+
+    fn code_by(&mut self, tap: impl Tap, head: Head, strip: &Range<usize>, chunks: &mut Vec<Coded>) {
+        let mut walk = Walk::new(TABLES.models.clone(), &TABLES.lines, tap);
         walk.begin(&self.latents);
         for share in head.shares() {
             let mut chunk = Coded::default();
@@ -405,7 +437,7 @@ fn read(
     }
     let latents = &mut picture.strips[at];
     let walk = progress.walk.get_or_insert_with(|| {
-        let mut walk = Walk::new(TABLES.models.clone(), &TABLES.weights, ());
+        let mut walk = Walk::new(TABLES.models.clone(), &TABLES.lines, ());
         walk.begin(latents);
         walk
     });

@@ -1,7 +1,10 @@
 //! Steps, dead-zone rounding and its reverse, in integers.
 
+use crate::contexts::{ABOVE_ONE, LEVELS, PLANES, ZERO, ZONES};
+use crate::simd::Work;
 use crate::transform::COEFFICIENT_BITS;
-use crate::walk::LIMIT;
+use crate::walk::{LIMIT, Tap};
+use afferent_codec::entropy::{Adaptive, Predictor};
 
 /// Steps per octave.
 const PER_OCTAVE: u32 = 16;
@@ -36,12 +39,117 @@ impl Quantiser {
         Self { reciprocal: ((1 << Self::BITS) + step / 2) / step, offset: rounding << (Self::BITS - 8) }
     }
 
+    /// The least magnitude that does not become 0.
+    fn least(self) -> i16 {
+        ((1_u32 << Self::BITS) - self.offset).div_ceil(self.reciprocal).min(i16::MAX as u32) as i16
+    }
+
     #[inline(always)]
     pub(crate) fn apply(self, coefficient: i16) -> i16 {
-        let magnitude = (u32::from(coefficient.unsigned_abs()) * self.reciprocal + self.offset) >> Self::BITS;
-        let magnitude = magnitude.min(LIMIT as u32) as i16;
-        if coefficient < 0 { -magnitude } else { magnitude }
+        self.apply_with_fraction(coefficient).0
     }
+
+    /// The level, and the magnitude before rounding in 1/128 of a step (up to 255).
+    #[inline(always)]
+    pub(crate) fn apply_with_fraction(self, coefficient: i16) -> (i16, u8) {
+        let exact = u32::from(coefficient.unsigned_abs()) * self.reciprocal;
+        let magnitude = ((exact + self.offset) >> Self::BITS).min(LIMIT as u32) as i16;
+        let fraction = (exact >> (Self::BITS - 7)).min(255) as u8;
+        (if coefficient < 0 { -magnitude } else { magnitude }, fraction)
+    }
+}
+
+/// Rounds a block of `bands` × `bands` coefficients whose rows lie `stride` apart into
+/// `to`, which is all zero, and notes their magnitudes in 1/128 of a step (up to 255)
+/// in rows where not all become 0.
+pub(crate) struct Rounding<'a> {
+    pub(crate) quantiser: Quantiser,
+    pub(crate) from: &'a [i16],
+    pub(crate) stride: usize,
+    pub(crate) bands: usize,
+    pub(crate) to: &'a mut [i16],
+    pub(crate) fractions: Option<&'a mut [u8]>,
+}
+
+impl Work for Rounding<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { quantiser, from, stride, bands, to, mut fractions } = self;
+        let least = quantiser.least();
+        for v in 0..bands {
+            let from = &from[v * stride..][..bands];
+            let mut most = 0;
+            for &coefficient in from {
+                most = most.max(coefficient.saturating_abs());
+            }
+            // Most rows become all zero.
+            if most < least {
+                continue;
+            }
+            let to = &mut to[v * bands..][..bands];
+            for u in 0..bands {
+                to[u] = quantiser.apply_with_fraction(from[u]).0;
+            }
+            if let Some(fractions) = &mut fractions {
+                let fractions = &mut fractions[v * bands..][..bands];
+                for u in 0..bands {
+                    fractions[u] = quantiser.apply_with_fraction(from[u]).1;
+                }
+            }
+        }
+    }
+}
+
+/// Which coefficients of magnitude 1 are worth their bits: those that lower the squared
+/// error by more than lambda times what they cost in their context.
+pub(crate) struct Thinning {
+    /// Per zone and level, from what magnitude (in 1/128 of a step) on.
+    least: Vec<u8>,
+    /// Per plane, the magnitudes before rounding.
+    pub(crate) fractions: [Vec<u8>; PLANES],
+}
+
+impl Thinning {
+    /// Lambda in units of the squared step: the slope of squared error over rate, as
+    /// measured between neighbouring qualities.
+    const LAMBDA: i32 = 34; // 1/256
+    /// What being alone costs beside itself, in 1/16 bit: in its group, in its layer.
+    const ALONE: [i32; 3] = [0, 40, 56];
+
+    /// With the costs that these models start from.
+    pub(crate) fn new(models: &[Adaptive]) -> Self {
+        let cost = |number: usize, bit: bool| {
+            let zero = models[number].zero();
+            -log2(if bit { 65_536 - zero } else { zero })
+        };
+        let mut least = Vec::with_capacity(3 * ZONES * LEVELS);
+        for alone in Self::ALONE {
+            for at in 0..ZONES * LEVELS {
+                let sign = 15;
+                let bits = cost(ZERO + at, true) - cost(ZERO + at, false) + cost(ABOVE_ONE + at, false) + sign + alone;
+                // Δ²(2x - 1) < λ bits, with bits in 1/16 and x in 1/128.
+                least.push((64 + Self::LAMBDA * bits / 64).clamp(0, 255) as u8);
+            }
+        }
+        Self { least, fractions: Default::default() }
+    }
+}
+
+impl Tap for &Thinning {
+    const THINS: bool = true;
+
+    #[inline(always)]
+    fn spares(&self, plane: usize, index: usize, zone: usize, level: usize, alone: usize) -> bool {
+        self.fractions[plane][index] < self.least[(alone * ZONES + zone) * LEVELS + level]
+    }
+}
+
+/// log₂ of a probability of 16 fractional bits, in 1/16, by straight lines between
+/// powers of two: integers, so that every processor's encoder decides alike.
+fn log2(probability: u32) -> i32 {
+    let power = probability.ilog2();
+    let part = (probability << (16 - power)) - 65_536;
+    (power as i32 - 16) * 16 + (part >> 12) as i32
 }
 
 /// The coefficient that a level stands for, somewhat nearer to zero than the middle

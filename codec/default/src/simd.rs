@@ -46,6 +46,27 @@ pub(crate) fn rows<const N: usize>(
     plain(matrix, data, stride, done, lanes, shift);
 }
 
+/// Work that [`widest`] may compile once more for wider vectors: its `run` must be
+/// `#[inline(always)]` and do integer arithmetic only, whose results no width changes.
+pub(crate) trait Work {
+    fn run(self);
+}
+
+/// Runs `work` with the widest vectors that this processor has.
+#[inline]
+pub(crate) fn widest(work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: AVX2 is there.
+        #[allow(unsafe_code)]
+        unsafe {
+            x86::with_avx2(work);
+        }
+        return;
+    }
+    work.run();
+}
+
 fn plain<const N: usize>(
     matrix: &[[i16; N]; N],
     data: &mut [i16],
@@ -81,6 +102,13 @@ fn plain<const N: usize>(
 mod x86 {
     use std::arch::x86_64::*;
 
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn with_avx2(work: impl super::Work) {
+        work.run();
+    }
+
     /// Two neighbouring weights as one 32-bit lane.
     #[inline(always)]
     fn pair<const N: usize>(weights: &[i16; N], at: usize) -> i32 {
@@ -107,21 +135,28 @@ mod x86 {
                 let round = _mm_set1_epi32(1 << (shift - 1));
                 let mut low = [_mm_setzero_si128(); N];
                 let mut high = [_mm_setzero_si128(); N];
-                for j in (0..N).step_by(2) {
+                let mut j = 0;
+                while j < N {
                     let a = _mm_loadu_si128(base.add(j * stride).cast());
                     let b = _mm_loadu_si128(base.add((j + 1) * stride).cast());
                     low[j / 2] = _mm_unpacklo_epi16(a, b);
                     high[j / 2] = _mm_unpackhi_epi16(a, b);
+                    j += 2;
                 }
-                for (k, weights) in matrix.iter().enumerate() {
+                let mut k = 0;
+                while k < N {
+                    let weights = &matrix[k];
                     let (mut l, mut h) = (round, round);
-                    for j in 0..N / 2 {
+                    let mut j = 0;
+                    while j < N / 2 {
                         let w = _mm_set1_epi32(pair(weights, 2 * j));
                         l = _mm_add_epi32(l, _mm_madd_epi16(low[j], w));
                         h = _mm_add_epi32(h, _mm_madd_epi16(high[j], w));
+                        j += 1;
                     }
                     let packed = _mm_packs_epi32(_mm_sra_epi32(l, count), _mm_sra_epi32(h, count));
                     _mm_storeu_si128(base.add(k * stride).cast(), packed);
+                    k += 1;
                 }
             }
             at += 8;
@@ -150,22 +185,29 @@ mod x86 {
                 let base = data.as_mut_ptr().add(at);
                 let mut low = [_mm256_setzero_si256(); N];
                 let mut high = [_mm256_setzero_si256(); N];
-                for j in (0..N).step_by(2) {
+                let mut j = 0;
+                while j < N {
                     let a = _mm256_loadu_si256(base.add(j * stride).cast());
                     let b = _mm256_loadu_si256(base.add((j + 1) * stride).cast());
                     low[j / 2] = _mm256_unpacklo_epi16(a, b);
                     high[j / 2] = _mm256_unpackhi_epi16(a, b);
+                    j += 2;
                 }
-                for (k, weights) in matrix.iter().enumerate() {
+                let mut k = 0;
+                while k < N {
+                    let weights = &matrix[k];
                     let (mut l, mut h) = (round, round);
-                    for j in 0..N / 2 {
+                    let mut j = 0;
+                    while j < N / 2 {
                         let w = _mm256_set1_epi32(pair(weights, 2 * j));
                         l = _mm256_add_epi32(l, _mm256_madd_epi16(low[j], w));
                         h = _mm256_add_epi32(h, _mm256_madd_epi16(high[j], w));
+                        j += 1;
                     }
                     // Unpacking and packing both work within halves, so the order is kept.
                     let packed = _mm256_packs_epi32(_mm256_sra_epi32(l, count), _mm256_sra_epi32(h, count));
                     _mm256_storeu_si256(base.add(k * stride).cast(), packed);
+                    k += 1;
                 }
             }
             at += 16;

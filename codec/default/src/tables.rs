@@ -5,6 +5,7 @@
 //! numbers are 16 bits, little-endian.
 
 use crate::contexts::{COUNT, FEATURES, Weights, ZONES};
+use crate::expect::Lines;
 use crate::latents::{CHROMA_BANDS, LUMA_BANDS};
 use afferent_codec::entropy::Adaptive;
 use std::sync::LazyLock;
@@ -32,6 +33,7 @@ pub(crate) struct Matrices {
 pub(crate) struct Tables {
     pub(crate) matrices: Matrices,
     pub(crate) weights: [Weights; ZONES],
+    pub(crate) lines: Lines,
     pub(crate) models: Vec<Adaptive>,
 }
 
@@ -56,7 +58,7 @@ pub(crate) static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     }
     let models = (0..COUNT).map(|_| Adaptive::from_bits(numbers.next() as u16)).collect();
     debug_assert!(numbers.0.is_empty());
-    Tables { matrices, weights, models }
+    Tables { matrices, lines: Lines::new(&weights), weights, models }
 });
 
 struct Numbers(&'static [u8]);

@@ -11,7 +11,7 @@
 //! pass; coefficients leave with 2. All of it is integer arithmetic ([`crate::simd`]).
 
 use crate::latents::{CHROMA_BANDS, LUMA_BANDS};
-use crate::simd::{MATRIX_BITS, rows};
+use crate::simd::{MATRIX_BITS, Work, rows, widest};
 use crate::tables::Matrices;
 
 /// Fractional bits of samples before the transform.
@@ -43,8 +43,8 @@ impl Samples {
 /// last whole block belongs to the one after. Coefficients replace the rows between.
 pub(crate) fn forward(plane: &mut Samples, bands: usize, above: usize, panel: &mut Vec<i16>, matrices: &Matrices) {
     match bands {
-        LUMA_BANDS => ahead(&matrices.luma_lap, &matrices.luma, plane, above, panel),
-        CHROMA_BANDS => ahead(&matrices.chroma_lap, &matrices.chroma, plane, above, panel),
+        LUMA_BANDS => widest(Ahead { lap: &matrices.luma_lap, block: &matrices.luma, plane, above, panel }),
+        CHROMA_BANDS => widest(Ahead { lap: &matrices.chroma_lap, block: &matrices.chroma, plane, above, panel }),
         _ => {}
     }
 }
@@ -58,6 +58,23 @@ pub(crate) fn inverse(plane: &mut Samples, bands: usize, panel: &mut Vec<i16>, m
     }
 }
 
+struct Ahead<'a, const N: usize> {
+    lap: &'a [[i16; N]; N],
+    block: &'a [[i16; N]; N],
+    plane: &'a mut Samples,
+    above: usize,
+    panel: &'a mut Vec<i16>,
+}
+
+impl<const N: usize> Work for Ahead<'_, N> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { lap, block, plane, above, panel } = self;
+        ahead(lap, block, plane, above, panel);
+    }
+}
+
+#[inline(always)]
 fn ahead<const N: usize>(
     lap: &[[i16; N]; N],
     block: &[[i16; N]; N],
@@ -102,20 +119,28 @@ fn back<const N: usize>(lap: &[[i16; N]; N], block: &[[i16; N]; N], plane: &mut 
 }
 
 /// Turns `N` rows at a time on their side, lets `work` have them, and turns them back.
+#[inline(always)]
 fn panels<const N: usize>(plane: &mut Samples, panel: &mut Vec<i16>, mut work: impl FnMut(&mut [i16])) {
     let width = plane.width;
     panel.clear();
     panel.resize(width * N, 0);
     for strip in plane.data.chunks_mut(width * N) {
-        for (y, row) in strip.chunks_exact(width).enumerate() {
-            for (x, &value) in row.iter().enumerate() {
-                panel[x * N + y] = value;
+        // Block by block, so that both sides stay in the nearest cache.
+        for (at, turned) in panel.chunks_exact_mut(N * N).enumerate() {
+            for y in 0..strip.len() / width {
+                let row = &strip[y * width + at * N..][..N];
+                for x in 0..N {
+                    turned[x * N + y] = row[x];
+                }
             }
         }
         work(panel);
-        for (y, row) in strip.chunks_exact_mut(width).enumerate() {
-            for (x, value) in row.iter_mut().enumerate() {
-                *value = panel[x * N + y];
+        for (at, turned) in panel.chunks_exact(N * N).enumerate() {
+            for y in 0..strip.len() / width {
+                let row = &mut strip[y * width + at * N..][..N];
+                for x in 0..N {
+                    row[x] = turned[x * N + y];
+                }
             }
         }
     }

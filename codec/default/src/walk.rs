@@ -11,21 +11,12 @@
 //! training photographs by least squares, one set per zone of bands.
 
 use crate::contexts::*;
-use crate::latents::{CHROMA_BANDS, LUMA_BANDS, Latents, extent};
+use crate::expect::{CAP, Expected, Gradient, Lines, NOTHING, magnitude};
+use crate::latents::{CHROMA_BANDS, LUMA_BANDS, Latents, Plane, extent};
 use afferent_codec::entropy::{BitCoder, Even, Mixer, Predictor};
-
-/// Magnitudes above this are alike as neighbours.
-const CAP: i32 = 15;
 
 /// Unary decisions end at this magnitude; what is above is escaped.
 const ESCAPE: u32 = 14;
-
-/// Row length and rows of the working arrays: 16 bands and room for what reaches over
-/// the edges.
-const STRIDE: usize = 20;
-const HEIGHT: usize = 19;
-/// Where band (0, 0) lies.
-const ORIGIN: usize = STRIDE + 2;
 
 /// Bands of a group from low to high frequency, as (vertical, horizontal).
 const SCAN: [(usize, usize); 16] = [
@@ -48,8 +39,20 @@ fn groups(plane: usize, layer: usize) -> &'static [(usize, usize)] {
     }
 }
 
-/// Looks on while coefficients are coded; the recipe that fits the tables does.
+/// Looks on while coefficients are coded, as the recipe that fits the tables does, or
+/// has a say in which of them are worth their bits, as an encoder may.
 pub(crate) trait Tap {
+    /// Whether [`Tap::spares`] is to be asked.
+    const THINS: bool = false;
+
+    /// Whether a coefficient of magnitude 1 should rather be 0. `index` is its place in
+    /// its plane; `alone` says how much more than itself it costs: 0, 1 if nothing else
+    /// is in its group of bands, 2 if nothing else is in its layer of the block.
+    fn spares(&self, plane: usize, index: usize, zone: usize, level: usize, alone: usize) -> bool {
+        let _ = (plane, index, zone, level, alone);
+        false
+    }
+
     /// A coefficient of `zone` and this magnitude, where `expected` was expected.
     fn coefficient(&mut self, zone: usize, expected: i32, magnitude: u32) {
         let _ = (zone, expected, magnitude);
@@ -61,7 +64,7 @@ impl Tap for () {}
 /// The state of the walk over one strip.
 pub(crate) struct Walk<'t, P, T> {
     pub(crate) models: Vec<P>,
-    pub(crate) weights: &'t [Weights; ZONES],
+    lines: &'t Lines,
     pub(crate) tap: T,
     /// Per plane and block, one bit per layer that holds anything.
     filled: [Vec<u8>; PLANES],
@@ -69,7 +72,7 @@ pub(crate) struct Walk<'t, P, T> {
     filling: [Vec<u16>; PLANES],
     /// Per plane and block, how far the DC was from its prediction.
     residuals: [Vec<u16>; PLANES],
-    expected: [i32; STRIDE * HEIGHT],
+    expected: Expected,
     dc_mixers: [Mixer<3>; PLANES * 3],
     layer_mixers: [Mixer<2>; PLANES * 3],
     zero_mixers: [Mixer<3>; ZONES],
@@ -78,15 +81,15 @@ pub(crate) struct Walk<'t, P, T> {
 
 impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
     /// A walk that starts with these models.
-    pub(crate) fn new(models: Vec<P>, weights: &'t [Weights; ZONES], tap: T) -> Self {
+    pub(crate) fn new(models: Vec<P>, lines: &'t Lines, tap: T) -> Self {
         Self {
             models,
-            weights,
+            lines,
             tap,
             filled: Default::default(),
             filling: Default::default(),
             residuals: Default::default(),
-            expected: [0; STRIDE * HEIGHT],
+            expected: Expected::default(),
             dc_mixers: [Mixer::even(); PLANES * 3],
             layer_mixers: [Mixer::even(); PLANES * 3],
             zero_mixers: [Mixer::even(); ZONES],
@@ -192,7 +195,10 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
                 * DC_CLASSES,
         ];
         let mut read = 0;
-        while read < DC_CLASSES && self.mixed(coder, firsts.map(|first| first + read), plane, read, class > read) {
+        while read < DC_CLASSES && {
+            let mixer = &mut self.dc_mixers[plane * 3 + read.min(2)];
+            mixed(&mut self.models, mixer, firsts.map(|first| first + read), coder, class > read)
+        } {
             read += 1;
         }
         let residual = if read == 0 {
@@ -220,20 +226,6 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
         residual
     }
 
-    /// One decision on a DC's class, by three opinions.
-    #[inline(always)]
-    fn mixed(&mut self, coder: &mut impl BitCoder, numbers: [usize; 3], plane: usize, read: usize, bit: bool) -> bool {
-        let mixer = &mut self.dc_mixers[plane * 3 + read.min(2)];
-        let [a, b, c] = numbers;
-        let mixed = mixer.mix([&self.models[a], &self.models[b], &self.models[c]]);
-        let bit = coder.bit(&mut { mixed }, bit);
-        mixer.learn(&mixed, bit);
-        for number in numbers {
-            self.models[number].learn(bit);
-        }
-        bit
-    }
-
     fn block(
         &mut self,
         coder: &mut impl BitCoder,
@@ -246,7 +238,6 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
         let columns = latents.columns;
         let at = row * columns + column;
         let bands = if plane == 0 { LUMA_BANDS } else { CHROMA_BANDS };
-        let reach = extent(bands, layer);
         let groups = groups(plane, layer);
         let gradient = Gradient::new(latents, plane, row, column);
 
@@ -291,10 +282,18 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
                 }
             }
         };
-        let here = {
+        let holds_any = |latents: &Latents| {
             let block = latents.planes[plane].block(at);
-            groups.iter().any(|&group| holds(block, bands, group, plane))
+            groups.iter().any(|&group| holds(block, bands, group))
         };
+        let mut here = holds_any(latents);
+        if T::THINS && here {
+            self.expected.fill(self.lines, layer, plane, latents, (row, column), gradient);
+            let expected = self.expected.clone();
+            self.thin(plane, latents, at, groups);
+            self.expected = expected;
+            here = holds_any(latents);
+        }
         let flag = LAYER_FLAG + (plane * 3 + layer) * LAYER_FLAGS + around.min(6) * 5 + inside;
         let beside = if column > 0 { self.filling[plane][at - 1] } else { 0 };
         let above = if row > 0 { self.filling[plane][at - columns] } else { 0 };
@@ -304,196 +303,133 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
             + (filling(beside + above) * FILLINGS + filling(self.filling[plane][at])) * 3
             + other;
         let mixer = &mut self.layer_mixers[plane * 3 + layer];
-        let mixed = mixer.mix([&self.models[flag], &self.models[second]]);
-        let here = coder.bit(&mut { mixed }, here);
-        mixer.learn(&mixed, here);
-        self.models[flag].learn(here);
-        self.models[second].learn(here);
-        if !here {
+        if !mixed(&mut self.models, mixer, [flag, second], coder, here) {
             return;
         }
         self.filled[plane][at] |= mask;
 
-        self.expect(layer, plane, latents, row, column, reach, gradient);
+        if !T::THINS {
+            self.expected.fill(self.lines, layer, plane, latents, (row, column), gradient);
+        }
         let mut any = false;
         for (index, &(gv, gu)) in groups.iter().enumerate() {
             if groups.len() > 1 {
                 let last = index + 1 == groups.len();
                 let mut sum = 0;
                 for v in 0..4 {
-                    let start = ORIGIN + (gv * 4 + v) * STRIDE + gu * 4;
-                    sum += self.expected[start..start + 4].iter().map(|e| e.max(&0)).sum::<i32>();
+                    for u in 0..4 {
+                        sum += self.expected.at(gv * 4 + v, gu * 4 + u).max(0);
+                    }
                 }
                 let flag = GROUP_FLAG + (plane * 16 + gv * 4 + gu) * LEVELS + level(sum >> 1);
-                let here = holds(latents.planes[plane].block(at), bands, (gv, gu), plane);
+                let here = holds(latents.planes[plane].block(at), bands, (gv, gu));
                 // The last group must hold something if no other does.
                 if !((last && !any) || coder.bit(&mut self.models[flag], here)) {
                     continue;
                 }
             }
             any = true;
-            self.group(coder, plane, latents, at, row, column, (gv, gu), gradient);
+            self.group(coder, plane, latents, (row, column), (gv, gu), gradient);
         }
     }
 
-    /// What magnitude to expect in each band of a block, from all that is known before
-    /// any of this layer's bands in it, in units of 1/64.
-    fn expect(
-        &mut self,
-        layer: usize,
-        plane: usize,
-        latents: &Latents,
-        row: usize,
-        column: usize,
-        reach: usize,
-        gradient: Gradient,
-    ) {
-        let (columns, rows) = (latents.columns, latents.rows);
-        let at = row * columns + column;
+    /// Drops ones that cost more than they bring.
+    fn thin(&mut self, plane: usize, latents: &mut Latents, at: usize, groups: &[(usize, usize)]) {
         let bands = latents.planes[plane].bands;
-        let here = &latents.planes[plane];
-        let read = |to: &mut [i32; STRIDE * HEIGHT], block: Option<usize>, reach: usize| {
-            *to = [0; STRIDE * HEIGHT];
-            if let Some(block) = block {
-                for (v, line) in here.block(block).chunks_exact(bands).take(reach).enumerate() {
-                    let to = &mut to[ORIGIN + v * STRIDE..][..reach];
-                    for (to, &value) in to.iter_mut().zip(line) {
-                        *to = magnitude(value);
-                    }
-                }
-            }
-        };
-        let (has_left, has_up) = (column > 0, row > 0);
-        let mut left = [0; STRIDE * HEIGHT];
-        let mut up = [0; STRIDE * HEIGHT];
-        let mut up_left = [0; STRIDE * HEIGHT];
-        let mut up_right = [0; STRIDE * HEIGHT];
-        let mut left2 = [0; STRIDE * HEIGHT];
-        let mut up2 = [0; STRIDE * HEIGHT];
-        read(&mut left, has_left.then(|| at - 1), reach);
-        read(&mut up, has_up.then(|| at - columns), reach);
-        read(&mut up_left, (has_left && has_up).then(|| at - columns - 1), reach);
-        read(&mut up_right, (has_up && column + 1 < columns).then(|| at - columns + 1), reach);
-        read(&mut left2, (column > 1).then(|| at - 2), reach);
-        read(&mut up2, (row > 1).then(|| at - 2 * columns), reach);
-        // Of the blocks to come, the layers before are known.
-        let mut later = [0; STRIDE * HEIGHT];
-        if layer > 0 {
-            let known = extent(bands, layer - 1);
-            let mut next = [0; STRIDE * HEIGHT];
-            read(&mut later, (column + 1 < columns).then_some(at + 1), known);
-            read(&mut next, (row + 1 < rows).then_some(at + columns), known);
-            for (a, b) in later.iter_mut().zip(&next) {
-                *a += b;
-            }
-        }
-        let mut cross = [0; STRIDE * HEIGHT];
-        let mut corner = [0; STRIDE * HEIGHT];
-        for at in 0..cross.len() {
-            cross[at] = left[at] + up[at];
-            corner[at] = up_left[at] + up_right[at];
-        }
-        let edge = if layer == 0 { 0 } else { extent(bands, layer - 1) };
-        let own = here.block(at);
-        for v in 0..reach {
-            for u in 0..reach {
-                let p = ORIGIN + v * STRIDE + u;
-                if v < edge && u < edge {
+        let first = at * bands * bands;
+        // What is left, and where the last one of magnitude 1 is if it is all that is.
+        let mut left = 0;
+        let mut last = None;
+        for &(gv, gu) in groups {
+            let mut left_here = 0;
+            let mut last_here = None;
+            for (sv, su) in SCAN {
+                let (v, u) = (gv * 4 + sv, gu * 4 + su);
+                let place = v * bands + u;
+                let value = latents.planes[plane].values[first + place];
+                if value == 0 || place == 0 {
                     continue;
                 }
-                let w = &self.weights[zone(plane, v, u)];
-                let beside = cross[p - 1] + cross[p + 1];
-                let above = cross[p - STRIDE] + cross[p + STRIDE];
-                let diagonal =
-                    cross[p - STRIDE - 1] + cross[p - STRIDE + 1] + cross[p + STRIDE - 1] + cross[p + STRIDE + 1];
-                let corners = corner[p - STRIDE - 1]
-                    + corner[p - STRIDE]
-                    + corner[p - STRIDE + 1]
-                    + corner[p - 1]
-                    + corner[p + 1]
-                    + corner[p + STRIDE - 1]
-                    + corner[p + STRIDE]
-                    + corner[p + STRIDE + 1];
-                let parent = later[ORIGIN + (v / 2) * STRIDE + u / 2];
-                let features = [
-                    left[p], up[p], up_left[p], up_right[p], left2[p], up2[p], beside, above, diagonal, corners, parent,
-                ];
-                let mut sum = i32::from(w[FEATURES]);
-                for (feature, &weight) in features.iter().zip(w) {
-                    sum += feature * i32::from(weight);
+                let (zone, level) = (ZONE[plane][v][u] as usize, level(self.expected.at(v, u)));
+                if value.abs() == 1 {
+                    if self.tap.spares(plane, first + place, zone, level, 0) {
+                        latents.planes[plane].values[first + place] = 0;
+                        continue;
+                    }
+                    last_here = Some((place, zone, level));
+                } else {
+                    left_here += 1;
                 }
-                sum += gradient.along(v, u).abs().min(CAP) * i32::from(w[SPATIAL + NEAR.len()]);
-                for other in 0..plane {
-                    let other_bands = latents.planes[other].bands;
-                    let value = latents.planes[other].block(at)[v * other_bands + u];
-                    sum += magnitude(value) * i32::from(w[SPATIAL + NEAR.len() + 1 + other]);
-                }
-                self.expected[p] = sum;
+                left_here += 1;
+                self.spread(plane, v, u, magnitude(value));
             }
+            if let (1, Some((place, zone, level))) = (left_here, last_here)
+                && groups.len() > 1
+                && self.tap.spares(plane, first + place, zone, level, 1)
+            {
+                latents.planes[plane].values[first + place] = 0;
+                continue;
+            }
+            left += left_here;
+            last = last_here.or(last);
         }
-        // What the layers before hold of this block.
-        for v in 0..edge {
-            for u in 0..edge {
-                let size = magnitude(own[v * bands + u]);
-                if size != 0 {
-                    self.spread(plane, bands, v, u, size);
-                }
-            }
+        if let (1, Some((place, zone, level))) = (left, last)
+            && self.tap.spares(plane, first + place, zone, level, 2)
+        {
+            latents.planes[plane].values[first + place] = 0;
         }
     }
 
     /// Lets a coefficient of `size` raise what its higher neighbours expect.
     #[inline(always)]
-    fn spread(&mut self, plane: usize, bands: usize, v: usize, u: usize, size: i32) {
-        for (k, &(dv, du)) in NEAR.iter().enumerate() {
-            let (tv, tu) = (v + dv, u as isize + du);
-            if tv < bands && tu >= 0 && (tu as usize) < bands {
-                let weight = self.weights[zone(plane, tv, tu as usize)][SPATIAL + k];
-                self.expected[ORIGIN + tv * STRIDE + tu as usize] += size * i32::from(weight);
-            }
-        }
+    fn spread(&mut self, plane: usize, v: usize, u: usize, size: i32) {
+        self.expected.spread(self.lines, plane, v, u, size);
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Codes one group of bands of the block `at`.
     fn group(
         &mut self,
         coder: &mut impl BitCoder,
         plane: usize,
         latents: &mut Latents,
-        at: usize,
-        row: usize,
-        column: usize,
+        (row, column): (usize, usize),
         (gv, gu): (usize, usize),
         gradient: Gradient,
     ) {
-        let bands = latents.planes[plane].bands;
-        let columns = latents.columns;
+        let at = row * latents.columns + column;
+        let (before, rest) = latents.planes.split_at_mut(plane);
+        let Plane { bands, values } = &mut rest[0];
+        let bands = *bands;
+        let size = bands * bands;
+        let (known, rest) = values.split_at_mut(at * size);
+        let own = &mut rest[..size];
+        let left = if column > 0 { &known[(at - 1) * size..][..size] } else { &NOTHING[..size] };
+        let up = if row > 0 { &known[(at - latents.columns) * size..][..size] } else { &NOTHING[..size] };
+        let other = before.last().map(|other| (other.block(at), other.bands));
         let mut any = false;
         for (index, &(sv, su)) in SCAN.iter().enumerate() {
             let (v, u) = (gv * 4 + sv, gu * 4 + su);
-            if v == 0 && u == 0 {
+            let place = v * bands + u;
+            if place == 0 {
                 continue;
             }
-            let place = v * bands + u;
-            let asked = i32::from(latents.planes[plane].block(at)[place]);
+            let asked = i32::from(own[place]);
             let size = asked.unsigned_abs();
-            let zone = zone(plane, v, u);
-            let expected = self.expected[ORIGIN + v * STRIDE + u];
+            let zone = ZONE[plane][v][u] as usize;
+            let expected = self.expected.at(v, u);
             let level = level(expected);
             self.tap.coefficient(zone, expected, size);
-            // A group that is flagged holds something.
-            let sure = index == SCAN.len() - 1 && !any;
-            let block = latents.planes[plane].block(at);
-            let left_size = if column > 0 { magnitude(latents.planes[plane].block(at - 1)[place]) } else { 0 };
-            let up_size = if row > 0 { magnitude(latents.planes[plane].block(at - columns)[place]) } else { 0 };
+            let (left, up) = (left[place], up[place]);
+            let (left_size, up_size) = (magnitude(left), magnitude(up));
             let mut near = 0;
-            if u > 0 && (v > 0 || u > 1) {
-                near += magnitude(block[place - 1]);
+            if u > 0 && place > 1 {
+                near += magnitude(own[place - 1]);
             }
-            if v > 0 && (u > 0 || v > 1) {
-                near += magnitude(block[place - bands]);
+            if v > 0 && place > bands {
+                near += magnitude(own[place - bands]);
             }
-            if !sure {
+            // A group that is flagged holds something.
+            if index < SCAN.len() - 1 || any {
                 let pattern = (left_size.min(2) * 9 + up_size.min(2) * 3 + near.min(2)) as usize;
                 let filling = filling(self.filling[plane][at]);
                 let numbers = [
@@ -501,43 +437,24 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
                     ZERO_PATTERN + band(plane, v, u) * PATTERNS + pattern,
                     ZERO_BLOCK + (zone * FILLINGS + filling) * 4 + (level / 4).min(3),
                 ];
-                let [a, b, c] = numbers;
-                let mixed = self.zero_mixers[zone].mix([&self.models[a], &self.models[b], &self.models[c]]);
-                let bit = coder.bit(&mut { mixed }, size > 0);
-                self.zero_mixers[zone].learn(&mixed, bit);
-                for number in numbers {
-                    self.models[number].learn(bit);
-                }
-                if !bit {
+                if !mixed(&mut self.models, &mut self.zero_mixers[zone], numbers, coder, size > 0) {
                     continue;
                 }
             }
             self.filling[plane][at] += 1;
             any = true;
-            let sign = |block: &[i16]| (i32::from(block[place]).signum() + 1) as usize;
-            let left = if column > 0 { sign(latents.planes[plane].block(at - 1)) } else { 1 };
-            let up = if row > 0 { sign(latents.planes[plane].block(at - columns)) } else { 1 };
             let third = if v == 0 || u == 0 {
                 let slope = gradient.along(v, u);
                 (if slope.abs() > 2 { 2 * slope.signum() } else { slope.signum() } + 2) as usize
-            } else if plane > 0 {
-                sign_of(latents.planes[plane - 1].block(at)[v * latents.planes[plane - 1].bands + u])
             } else {
-                1
+                other.map_or(1, |(block, bands)| sign(block[v * bands + u]))
             };
-            let negative =
-                coder.bit(&mut self.models[SIGN + zone * SIGNS + (left * 3 + up) * 5 + third], asked < 0);
+            let number = SIGN + zone * SIGNS + (sign(left) * 3 + sign(up)) * 5 + third;
+            let negative = coder.bit(&mut self.models[number], asked < 0);
             let mut value = 1;
             let pattern = ((left_size.min(3) * 4 + up_size.min(3)) * 5 + near.min(4)) as usize;
             let numbers = [ABOVE_ONE + zone * LEVELS + level, ABOVE_ONE_PATTERN + zone * LARGE_PATTERNS + pattern];
-            let mixed =
-                self.above_one_mixers[zone].mix([&self.models[numbers[0]], &self.models[numbers[1]]]);
-            let above = coder.bit(&mut { mixed }, size > 1);
-            self.above_one_mixers[zone].learn(&mixed, above);
-            for number in numbers {
-                self.models[number].learn(above);
-            }
-            if above {
+            if mixed(&mut self.models, &mut self.above_one_mixers[zone], numbers, coder, size > 1) {
                 value = 2;
                 while value < ESCAPE {
                     let unary = (value as usize - 2).min(UNARY - 1);
@@ -551,11 +468,29 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
                     value += coder.escape(size.saturating_sub(ESCAPE));
                 }
             }
-            let magnitude = value.min(LIMIT as u32) as i32;
-            latents.planes[plane].block_mut(at)[place] = if negative { -magnitude } else { magnitude } as i16;
-            self.spread(plane, bands, v, u, magnitude.min(CAP));
+            let value = value.min(LIMIT as u32) as i32;
+            own[place] = if negative { -value } else { value } as i16;
+            self.expected.spread(self.lines, plane, v, u, value.min(CAP));
         }
     }
+}
+
+/// One decision by several opinions.
+#[inline(always)]
+fn mixed<const N: usize, P: Predictor>(
+    models: &mut [P],
+    mixer: &mut Mixer<N>,
+    numbers: [usize; N],
+    coder: &mut impl BitCoder,
+    bit: bool,
+) -> bool {
+    let mixed = mixer.mix(std::array::from_fn(|at| &models[numbers[at]]));
+    let bit = coder.bit(&mut { mixed }, bit);
+    mixer.learn(&mixed, bit);
+    for number in numbers {
+        models[number].learn(bit);
+    }
+    bit
 }
 
 /// The largest magnitude of a coefficient.
@@ -563,59 +498,19 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
 /// A DC is then at most 9,214 from its prediction, within its magnitude classes.
 pub(crate) const LIMIT: i32 = 4095;
 
+/// 0, 1, 2 for below, at and above 0.
 #[inline(always)]
-fn magnitude(value: i16) -> i32 {
-    i32::from(value).abs().min(CAP)
-}
-
-fn sign_of(value: i16) -> usize {
+fn sign(value: i16) -> usize {
     (i32::from(value).signum() + 1) as usize
 }
 
-fn holds(block: &[i16], bands: usize, (gv, gu): (usize, usize), _plane: usize) -> bool {
-    (0..4).any(|v| {
-        (0..4).any(|u| {
-            let (v, u) = (gv * 4 + v, gu * 4 + u);
-            (v > 0 || u > 0) && block[v * bands + u] != 0
-        })
-    })
-}
-
-/// How the DCs change across a block: from the left neighbour to the right one, and
-/// from the upper to the lower.
-#[derive(Debug, Clone, Copy)]
-struct Gradient {
-    horizontal: i32,
-    vertical: i32,
-}
-
-impl Gradient {
-    fn new(latents: &Latents, plane: usize, row: usize, column: usize) -> Self {
-        let columns = latents.columns;
-        let dc = |row: usize, column: usize| i32::from(latents.planes[plane].block(row * columns + column)[0]);
-        let (right, below) = ((column + 1).min(columns - 1), (row + 1).min(latents.rows - 1));
-        Self {
-            horizontal: dc(row, right) - dc(row, column.saturating_sub(1)),
-            vertical: dc(below, column) - dc(row.saturating_sub(1), column),
-        }
+fn holds(block: &[i16], bands: usize, (gv, gu): (usize, usize)) -> bool {
+    let mut any = 0;
+    for v in 0..4 {
+        let start = (gv * 4 + v) * bands + gu * 4;
+        let line = &block[start..start + 4];
+        // The DC is no part of it.
+        any |= line[1] | line[2] | line[3] | if start == 0 { 0 } else { line[0] };
     }
-
-    /// The gradient that a band of these frequencies lies along.
-    fn along(self, v: usize, u: usize) -> i32 {
-        match (v, u) {
-            (0, _) => self.horizontal,
-            (_, 0) => self.vertical,
-            _ => self.horizontal.abs() + self.vertical.abs(),
-        }
-    }
-
-    fn activity(self) -> usize {
-        match self.horizontal.abs() + self.vertical.abs() {
-            0 => 0,
-            1..=2 => 1,
-            3..=6 => 2,
-            7..=15 => 3,
-            _ => 4,
-        }
-    }
+    any != 0
 }
