@@ -12,7 +12,9 @@ A run can be stopped and resumed: the checkpoint holds weights, optimiser, rando
 
 import argparse
 import csv
+import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,57 @@ class Channel(nn.Module):
         return planes[0], torch.cat(planes[1:], 1), levels, log
 
 
+class Critic(nn.Module):
+    """Tells pictures from syntheses, patch by patch, beside the linear inverse."""
+
+    def __init__(self, width=48):
+        super().__init__()
+        norm = nn.utils.parametrizations.spectral_norm
+        sizes = [6, width, 2 * width, 4 * width]
+        layers = []
+        for before, after in zip(sizes, sizes[1:]):
+            layers += [norm(nn.Conv2d(before, after, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+        layers += [norm(nn.Conv2d(sizes[-1], sizes[-1], 3, padding=1)), nn.LeakyReLU(0.2)]
+        layers += [norm(nn.Conv2d(sizes[-1], 1, 3, padding=1))]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, rgb, linear):
+        return self.layers(torch.cat([rgb, linear], 1) / 127.5 - 1)
+
+
+class Perceptual:
+    """What the generative flavour adds to squared error."""
+
+    # Weights beside the step-weighted squared error.
+    SIMILARITY, ADVERSARIAL = 2.0, 0.03
+
+    def __init__(self, rate):
+        # The package imports three that its inference never calls.
+        for name in ("torchvision", "IPython", "torchsummary"):
+            sys.modules.setdefault(name, types.ModuleType(name))
+        sys.modules["torchvision"].models = sys.modules["IPython"].embed = sys.modules["torchsummary"].summary = None
+        from stlpips_pytorch import stlpips
+
+        self.similarity = stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False).requires_grad_(False).eval()
+        self.critic = Critic()
+        self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=rate, betas=(0.5, 0.9))
+
+    def loss(self, out, rgb, linear):
+        """The losses of a synthesis; trains the critic on the way."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            real, fake = self.critic(rgb, linear), self.critic(out.detach(), linear)
+            critic = F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
+        self.optimiser.zero_grad()
+        critic.backward()
+        self.optimiser.step()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            self.critic.requires_grad_(False)
+            adversarial = F.softplus(-self.critic(out, linear).float()).mean()
+            self.critic.requires_grad_(True)
+            similarity = self.similarity(out / 127.5 - 1, rgb / 127.5 - 1).float().mean()
+        return self.SIMILARITY * similarity + self.ADVERSARIAL * adversarial, similarity.item(), critic.item()
+
+
 def draw_step(rng):
     return float(np.exp(rng.uniform(np.log(FINEST), np.log(COARSEST))))
 
@@ -145,7 +198,9 @@ def main():
     parser.add_argument("folders", nargs="+", help="folders that hold the listed photographs")
     parser.add_argument("--analysis", type=Path, required=True, help="checkpoint of analysis.py")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed if it is there")
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--flavour", choices=["faithful", "generative"], default="faithful")
+    parser.add_argument("--start", type=Path, help="checkpoint to start from")
+    parser.add_argument("--steps", type=int, default=26000)
     parser.add_argument("--rate", type=float, default=1.2e-3, help="learning rate at the start")
     parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--blocks", type=int, default=5)
@@ -166,6 +221,9 @@ def main():
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, arguments.rate, arguments.steps + 1, pct_start=0.03, div_factor=10, final_div_factor=100
     )
+    perceptual = Perceptual(2 * arguments.rate) if arguments.flavour == "generative" else None
+    if arguments.start:
+        model.load_state_dict(torch.load(arguments.start, weights_only=False)["model"])
     at, log, path = 0, [], arguments.out / "synthesis.pt"
     if path.exists():
         saved = torch.load(path, weights_only=False)
@@ -173,6 +231,10 @@ def main():
         optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
         crops.rng, at, log = saved["rng"], saved["at"], saved["log"]
+        torch.set_rng_state(saved["torch"])
+        if perceptual:
+            perceptual.critic.load_state_dict(saved["critic"])
+            perceptual.optimiser.load_state_dict(saved["critic_optimiser"])
     start = time.time()
     while at < arguments.steps:
         rgb = crops.draw()
@@ -182,22 +244,30 @@ def main():
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = model(*inputs)
         loss = ((out.float() - rgb) ** 2).mean() / step**1.2
+        error, similarity, critic = loss.item(), 0.0, 0.0
+        if perceptual:
+            linear = channel.analysis.picture(inputs[0][:, 0], inputs[1][:, 0], inputs[1][:, 1])
+            more, similarity, critic = perceptual.loss(out.float(), rgb, linear)
+            loss = loss + more
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         at += 1
-        log.append(loss.item())
+        log.append((error, similarity, critic))
         if at % 100 == 0:
-            print(f"{at} loss {np.mean(log[-100:]):.4f} {time.time() - start:.0f} s", flush=True)
+            error, similarity, critic = np.mean(log[-100:], 0)
+            print(f"{at} error {error:.4f} similarity {similarity:.4f} critic {critic:.4f} {time.time() - start:.0f} s", flush=True)
         if at % 1000 == 0 or at == arguments.steps:
             scores = evaluate(model, channel, held, [32, 64, 100])
             print(" ".join(f"{step}: {a:.2f} {b:.2f} (+{b - a:.2f})" for step, a, b in scores), flush=True)
             with open(arguments.out / "synthesis.csv", "a", newline="") as out:
-                csv.writer(out).writerow([at, round(float(np.mean(log[-1000:])), 5), *[round(b - a, 4) for _, a, b in scores]])
+                csv.writer(out).writerow([at, *np.mean(log[-1000:], 0).round(5), *[round(b - a, 4) for _, a, b in scores]])
             state = {"model": model.state_dict(), "settings": model.settings, "optimiser": optimiser.state_dict()}
-            state |= {"schedule": schedule.state_dict(), "rng": crops.rng, "at": at, "log": log[-1000:]}
+            state |= {"schedule": schedule.state_dict(), "rng": crops.rng, "at": at, "log": log[-1000:], "torch": torch.get_rng_state()}
+            if perceptual:
+                state |= {"critic": perceptual.critic.state_dict(), "critic_optimiser": perceptual.optimiser.state_dict()}
             torch.save(state, path)
 
 
