@@ -248,10 +248,10 @@ fn an_encoder_keeps_nothing_from_one_picture_to_the_next() {
 /// Pictures of one colour take a few bytes, of any size, and come back.
 #[test]
 fn a_picture_of_one_colour_comes_back() {
-    for (width, height) in [(16, 16), (640, 480), (1000, 2000)] {
+    for (width, height) in [(16, 16), (320, 240), (64, 1700)] {
         for format in [GREY, COLOUR] {
-            for value in [0, 1, 127, 128, 129, 255] {
-                for quality in [0, 26, 40, 60, 100] {
+            for value in [0, 127, 128, 255] {
+                for quality in [0, 26, 60, 100] {
                     let what = format!("{width}x{height} {format:?} of {value} at q{quality}");
                     let image = drawn(width, height, format, |_, _, _| value);
                     let back = decoded_parts(&parts(&image, quality)).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -668,8 +668,8 @@ fn golden(rows: &[(String, [String; 3])]) {
     }
 }
 
-/// Of each picture: SHA-256 (its first half) of the latents (little-endian), of the chunks' bytes and of the
-/// pixels. **Regenerate when tables, transform or walk change before a release:**
+/// Of each picture: the first half of the SHA-256 of the latents (little-endian), of the
+/// chunks' bytes and of the pixels. **Regenerate when tables, transform or walk change before a release:**
 /// `OPTIC_GOLDEN=print cargo test -p afferent-codec-default --test optic golden -- --nocapture`.
 /// After a release they may change only with the codec's version.
 const GOLDEN: &[(&str, [&str; 3])] = &[
