@@ -173,8 +173,7 @@ fn psnr(a: &Image, b: &Image) -> f64 {
     10.0 * (255.0 * 255.0 / error_in(a, b, 0..a.height() as usize).max(1e-9)).log10()
 }
 
-const SIZES: [(u32, u32); 8] =
-    [(1, 1), (1, 17), (15, 16), (16, 16), (33, 7), (227, 227), (64, 48), (40, 1700)];
+const SIZES: [(u32, u32); 8] = [(1, 1), (1, 17), (15, 16), (16, 16), (33, 7), (227, 227), (64, 48), (40, 1700)];
 const QUALITIES: [u8; 5] = [0, 1, 26, 60, 100];
 
 #[test]
@@ -305,7 +304,8 @@ fn rate_and_fidelity_rise_with_quality() {
 
 #[test]
 fn the_ledger_names_every_byte() {
-    for (image, quality) in [(corner(&photograph(), 227, 227), 50), (noise(40, 1700, GREY), 30), (smooth(9, 9, COLOUR), 5)]
+    for (image, quality) in
+        [(corner(&photograph(), 227, 227), 50), (noise(40, 1700, GREY), 30), (smooth(9, 9, COLOUR), 5)]
     {
         let (file, ledger) = encoded(&image, quality);
         let container = Container::parse(&file).unwrap();
@@ -331,9 +331,11 @@ fn layers_build_the_picture_up() {
         let whole = parts(&image, 60);
         assert_eq!(whole.len(), 3);
         assert!(whole[0].bytes[0] & LAYERED != 0);
-        let fidelity: Vec<_> =
-            (1..=3).map(|count| psnr(&image, &decoded_parts(&whole[..count]).unwrap())).collect();
-        assert!(fidelity[0] > 18.0 && fidelity[1] > fidelity[0] + 0.5 && fidelity[2] > fidelity[1] + 0.5, "{fidelity:?}");
+        let fidelity: Vec<_> = (1..=3).map(|count| psnr(&image, &decoded_parts(&whole[..count]).unwrap())).collect();
+        assert!(
+            fidelity[0] > 18.0 && fidelity[1] > fidelity[0] + 0.5 && fidelity[2] > fidelity[1] + 0.5,
+            "{fidelity:?}"
+        );
         // A layer whose predecessor is missing cannot be read, and is left out.
         let gap = [whole[0].clone(), whole[2].clone()];
         assert_eq!(decoded_parts(&gap).unwrap(), decoded_parts(&whole[..1]).unwrap());
@@ -380,9 +382,8 @@ fn a_missing_strip_costs_its_own_rows() {
             let back = decoded_parts(&some).unwrap();
             assert_eq!(back, decoded_parts(&none).unwrap());
             let row = 40 * format.channels();
-            let damaged: Vec<usize> = (0..1700)
-                .filter(|y| picture.data()[y * row..][..row] != back.data()[y * row..][..row])
-                .collect();
+            let damaged: Vec<usize> =
+                (0..1700).filter(|y| picture.data()[y * row..][..row] != back.data()[y * row..][..row]).collect();
             let reached = lost.start.saturating_sub(reach)..(lost.end + reach).min(1700);
             assert!(damaged.iter().all(|y| reached.contains(y)), "{format:?} strip {missing}: {damaged:?}");
             assert!(damaged.len() > lost.len() / 2);
@@ -458,11 +459,8 @@ fn made(flags: u8, quality: u8, width: u32, height: u32, payload: &[u8]) -> Part
 fn pictures_above_the_limits_are_refused_before_memory_is_taken() {
     let small = Limits { max_pixels: 1000, ..Limits::default() };
     for (width, height) in [(65_536, 65_536), (65_536, 1025), (1, 1001), (40, 26)] {
-        let limits = if u64::from(width) * u64::from(height) > Limits::default().max_pixels {
-            Limits::default()
-        } else {
-            small
-        };
+        let limits =
+            if u64::from(width) * u64::from(height) > Limits::default().max_pixels { Limits::default() } else { small };
         for flags in 0..8 {
             let error = decoded_within(&[made(flags, 40, width, height, &[])], &limits).unwrap_err();
             assert_eq!(error.code(), Code::Limit, "{error}");
@@ -475,7 +473,10 @@ fn pictures_above_the_limits_are_refused_before_memory_is_taken() {
         expected(&decoded_parts(&[made(0, 40, width, height, &[])]).unwrap_err());
     }
     // A side of four bytes.
-    expected(&decoded_parts(&[Part { index: 0, bytes: vec![0x10, 40, 0x81, 0x80, 0x80, 0, 1], side: 0, header: 0 }]).unwrap_err());
+    expected(
+        &decoded_parts(&[Part { index: 0, bytes: vec![0x10, 40, 0x81, 0x80, 0x80, 0, 1], side: 0, header: 0 }])
+            .unwrap_err(),
+    );
 }
 
 #[test]
@@ -503,7 +504,13 @@ fn every_change_of_a_byte_decodes_or_is_refused() {
         for at in 0..whole.len() {
             for place in (0..whole[at].bytes.len()).step_by(if every == 1 { 1 } else { 61 }) {
                 // Headers and what follows at once get every value, the rest a few.
-                let step = if place < 8 { 1 } else if every == 1 { 37 } else { 97 };
+                let step = if place < 8 {
+                    1
+                } else if every == 1 {
+                    37
+                } else {
+                    97
+                };
                 for flip in (1..=255_u8).step_by(step) {
                     let mut bad = whole.clone();
                     bad[at].bytes[place] ^= flip;
@@ -615,7 +622,8 @@ fn a_step_map_scales_the_regions_it_names() {
             rows.flat_map(|row| &row[columns.clone()]).map(|&v| (f64::from(v) - 128.0).abs()).sum()
         };
         // What is half a block from the finer region is as it was.
-        let kept = |image: &Image| -> Vec<u8> { image.view().rows().flat_map(|row| row[..REGION - 8].to_vec()).collect() };
+        let kept =
+            |image: &Image| -> Vec<u8> { image.view().rows().flat_map(|row| row[..REGION - 8].to_vec()).collect() };
         assert_eq!(kept(&back), kept(&plain), "{offset}");
         let (before, after) = (half(&plain, REGION + 8..2 * REGION), half(&back, REGION + 8..2 * REGION));
         assert!(if offset > 0 { after < 0.8 * before } else { after > 1.2 * before }, "{offset}: {before} {after}");
@@ -672,7 +680,17 @@ fn golden(rows: &[(String, [String; 3])]) {
 /// chunks' bytes and of the pixels. **Regenerate when tables, transform or walk change before a release:**
 /// `OPTIC_GOLDEN=print cargo test -p afferent-codec-default --test optic golden -- --nocapture`.
 /// After a release they may change only with the codec's version.
+#[rustfmt::skip]
 const GOLDEN: &[(&str, [&str; 3])] = &[
+    ("64x48 Gray8 q10", ["dcbf3acac051e67978fa5f3a244bf965", "007dcec2d971396397d30622d94f18b7", "567399c58eb0d08539b3f7c88f9b61e4"]),
+    ("64x48 Gray8 q40", ["4fd545c7e28c66ec064da1f13606864e", "8cb25aabbf766254614c98b57125c8db", "c7d1943c89439e86260125c9bc04d65b"]),
+    ("64x48 Gray8 q90", ["c52a19c4e2d18705b40633f958989506", "35d48e9a5c5616fc36a6215d1900fcf0", "ab5c6d36e6bcc13cf6127b87cf980a26"]),
+    ("227x131 Rgb8 q10", ["391c453d6696ac319854ed103abff49d", "7d77ad8872580d50e056d49037793b85", "6e66c83ed8252a35384897ddef221a04"]),
+    ("227x131 Rgb8 q40", ["255c86cba0b706967cd1e4a3ca4e299e", "97fa472e53862e9ab8768814611958e1", "3a4c51a3bcc7d778a3675bfac96e5072"]),
+    ("227x131 Rgb8 q90", ["0538d15bd4920aae001ba3b057a5b1f6", "4fde0b3c6188ea686e21a34694f2df89", "2b999da04eb1df8b257cd6542cef06fe"]),
+    ("40x1700 Rgb8 q10", ["27a111b3885e5e0c8424bad83113cbdf", "f7b46ed5cd58691b43dfc5e11befcede", "02501525c45098b8a1eefc4b82ac8610"]),
+    ("40x1700 Rgb8 q40", ["bef252a6900073a576eda8a5078c7e27", "1371634a996fc6f226ee59edf7601fba", "6465958ab140e64de9aff48ce4662844"]),
+    ("40x1700 Rgb8 q90", ["79a9b1321ed9f0223c989fe038ccb255", "3d7f5c42154c75c4a8ec5e80e682475f", "28fe9c128ba7078828be1e93c05a7e62"]),
 ];
 
 #[test]
