@@ -157,6 +157,8 @@ impl<const N: usize> Mixer<N> {
     #[inline(always)]
     #[must_use]
     pub fn mix(&self, predictors: [&impl Predictor; N]) -> Mixed<N> {
+        // Weights up to 4 times logits up to 8 stay within 32 bits.
+        const { assert!(N <= 3) };
         let mut logits = [0; N];
         let mut sum = Self::ONE / 2;
         for at in 0..N {
@@ -227,6 +229,12 @@ static STRETCH: [i16; 4096] = {
 
 /// Takes binary decisions: writes them, answers them, or weighs them.
 pub trait BitCoder {
+    /// Whether the decisions that are answered can no longer be what was encoded: the
+    /// stream has ended long ago. A walk may stop then.
+    fn exhausted(&self) -> bool {
+        false
+    }
+
     /// One decision. An encoder takes `bit` and returns it; a decoder does not look
     /// at it and returns what was encoded. `predictor` learns either way.
     fn bit(&mut self, predictor: &mut impl Predictor, bit: bool) -> bool;
@@ -316,7 +324,7 @@ impl<'a> Encoder<'a> {
 impl BitCoder for Encoder<'_> {
     #[inline(always)]
     fn bit(&mut self, predictor: &mut impl Predictor, bit: bool) -> bool {
-        let bound = (self.range >> 16) * predictor.zero();
+        let bound = ((u64::from(self.range) * u64::from(predictor.zero())) >> 16) as u32;
         predictor.learn(bit);
         if bit {
             self.low += u64::from(bound);
@@ -369,8 +377,13 @@ impl<'a> Decoder<'a> {
 
 impl BitCoder for Decoder<'_> {
     #[inline(always)]
+    fn exhausted(&self) -> bool {
+        self.overrun() > 4
+    }
+
+    #[inline(always)]
     fn bit(&mut self, predictor: &mut impl Predictor, _: bool) -> bool {
-        let bound = (self.range >> 16) * predictor.zero();
+        let bound = ((u64::from(self.range) * u64::from(predictor.zero())) >> 16) as u32;
         let bit = self.code >= bound;
         predictor.learn(bit);
         if bit {

@@ -159,19 +159,17 @@ pub fn cost(strip: &Strip) -> (f64, f64) {
     (walk(TABLES.models.clone(), strip), walk(TABLES.models.iter().map(|&m| Still(m)).collect(), strip))
 }
 
-/// dev
-pub fn breakdown(strips: &[Strip], pixels: f64) {
-    use crate::contexts::*;
-    let mut counts = Vec::new();
-    for s in strips { count(&mut counts, &TABLES.weights, s); }
-    let kinds = [("zero", ZERO, ABOVE_ONE), ("above1", ABOVE_ONE, ABOVE_TWO), ("above2", ABOVE_TWO, SIGN), ("sign", SIGN, DC_CLASS), ("dc", DC_CLASS, LAYER_FLAG), ("layer", LAYER_FLAG, GROUP_FLAG), ("group", GROUP_FLAG, ZERO_PATTERN), ("zeroB", ZERO_PATTERN, ZERO_BLOCK), ("zeroC", ZERO_BLOCK, ABOVE_ONE_PATTERN), ("above1B", ABOVE_ONE_PATTERN, COUNT)];
-    for (name, a, b) in kinds {
-        let (mut bits, mut n, mut ones) = (0.0, 0.0, 0.0);
-        for c in &counts[a..b] {
-            let [z, o] = c.0.map(f64::from);
-            let t = z + o; n += t; ones += o;
-            for x in [z, o] { if x > 0.0 { bits -= x * (x / t).log2(); } }
-        }
-        println!("  {name:8} {:.5} bpp, {:.4} decisions/px, {:.4} ones", bits / pixels, n / pixels, ones / pixels);
+impl Strip {
+    /// Of each plane, the number of blocks and the latents band by band, each band over
+    /// all blocks.
+    #[must_use]
+    pub fn bands(&self) -> Vec<(usize, Vec<i16>)> {
+        let blocks = self.0.columns * self.0.rows;
+        let planes = self.0.planes.iter();
+        let bands = |plane: &crate::latents::Plane| {
+            let size = plane.bands * plane.bands;
+            (0..size).flat_map(|band| plane.values[band..].iter().step_by(size).copied()).collect()
+        };
+        planes.map(|plane| (blocks, bands(plane))).collect()
     }
 }

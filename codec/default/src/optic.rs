@@ -129,6 +129,11 @@ impl StepMap {
     /// The largest difference of quality: two octaves of step.
     pub const MOST: i8 = 32;
 
+    fn fits(&self, width: u32, height: u32) -> bool {
+        let columns = (width as usize).div_ceil(REGION);
+        (columns, columns * (height as usize).div_ceil(REGION)) == (self.columns, self.offsets.len())
+    }
+
     /// The difference at a block.
     fn at(&self, row: usize, column: usize) -> i32 {
         self.offsets.get(row / REGION_BLOCKS * self.columns + column / REGION_BLOCKS).map_or(0, |&o| o.into())
@@ -186,7 +191,8 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder at a quality of 0 to 100, which drops coefficients that cost more
     /// than they bring if `thin`.
-    pub(crate) fn new(quality: u8, thin: bool) -> Self {
+    #[must_use]
+    pub fn new(quality: u8, thin: bool) -> Self {
         Self {
             quality: quality.min(FINEST),
             rounding: if thin { Offsets::THINNED } else { Offsets::DEAD_ZONE },
@@ -318,6 +324,15 @@ impl ImageEncoder for Encoder {
                 format!("crop or scale the image to at most {MAX_SIDE} pixels on a side"),
             ));
         }
+        if let Some(map) = &self.map
+            && !map.fits(image.width(), image.height())
+        {
+            return Err(Error::new(
+                Code::Config,
+                format!("the step map is not for {}x{} pixels", image.width(), image.height()),
+                "make a map for this size, or none",
+            ));
+        }
         let mut head = self.head(image);
         let strips = head.strips();
         let mut chunks = Vec::new();
@@ -445,8 +460,7 @@ fn read(
     for layer in picture.head.shares()[share].clone() {
         walk.layer(&mut coder, layer, latents);
     }
-    // What an encoder wrote never makes the coder read further than this.
-    if coder.overrun() > 4 {
+    if coder.exhausted() {
         return Err(corrupt("a chunk of the picture ends too early"));
     }
     progress.shares += 1;

@@ -32,7 +32,6 @@ pub(crate) struct Matrices {
 /// Everything that was learned.
 pub(crate) struct Tables {
     pub(crate) matrices: Matrices,
-    pub(crate) weights: [Weights; ZONES],
     pub(crate) lines: Lines,
     pub(crate) models: Vec<Adaptive>,
 }
@@ -58,7 +57,7 @@ pub(crate) static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     }
     let models = (0..COUNT).map(|_| Adaptive::from_bits(numbers.next() as u16)).collect();
     debug_assert!(numbers.0.is_empty());
-    Tables { matrices, lines: Lines::new(&weights), weights, models }
+    Tables { matrices, lines: Lines::new(&weights), models }
 });
 
 struct Numbers(&'static [u8]);

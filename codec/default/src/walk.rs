@@ -115,6 +115,9 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
             self.dcs(coder, latents);
         }
         for row in 0..latents.rows {
+            if coder.exhausted() {
+                return;
+            }
             for column in 0..latents.columns {
                 for plane in 0..latents.planes.len() {
                     if !groups(plane, layer).is_empty() {
@@ -127,6 +130,9 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
 
     fn dcs(&mut self, coder: &mut impl BitCoder, latents: &mut Latents) {
         for row in 0..latents.rows {
+            if coder.exhausted() {
+                return;
+            }
             for column in 0..latents.columns {
                 let mut before = [0_i32; PLANES];
                 for plane in 0..latents.planes.len() {
