@@ -67,8 +67,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         What::Agent { out, work } => {
             let (server, agent_binary) = binaries()?;
             let media = bundled::unpack(&work.with_extension("media"))?;
-            let registry = afferent_codec_conventional::registry();
-            agent::run(&server, &agent_binary, &media, &work, &out, &registry)
+            agent::run(&server, &agent_binary, &media, &work, &out)
         }
     }
 }

@@ -11,10 +11,11 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// The codecs of this command. The agent, and what drives it, has fewer.
+/// The codecs of this command. The agent has fewer: `afferent_agent::registry`.
 pub(crate) fn registry() -> Registry {
     let mut registry = afferent_codec_conventional::registry();
     afferent_codec_avif::register(&mut registry);
+    afferent_codec_default::register(&mut registry);
     registry
 }
 

@@ -18,9 +18,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let registry = afferent_codec_conventional::registry();
     let (server, agent) = binaries()?;
-    demo::run(&Options { data: args.data, out: args.out, quick: args.quick, server, agent }, &registry)
+    demo::run(&Options { data: args.data, out: args.out, quick: args.quick, server, agent })
 }
 
 /// This binary, and the agent's beside it.

@@ -21,7 +21,9 @@ pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let container = Container::parse(bytes)?;
     let header = &container.header;
     let knob = header.knob.map(|k| format!(" at {k}")).unwrap_or_default();
-    println!("{} version {}, preset {}{knob}", header.codec, header.codec_version, header.preset);
+    let tables: String = header.weights.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+    let tables = if tables.is_empty() { tables } else { format!(", tables {tables}") };
+    println!("{} version {}, preset {}{knob}{tables}", header.codec, header.codec_version, header.preset);
     let rate: Box<dyn Fn(Bytes) -> String> = match header.geometry {
         Geometry::Image(image) | Geometry::ResizedImage(image, _) => {
             let (width, height) = header.geometry.resize().apply(image.width, image.height);

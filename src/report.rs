@@ -3,6 +3,7 @@
 use afferent_bench::report::{Options, Report};
 use afferent_measure::stats::Bootstrap;
 use afferent_media::{Error, Result};
+use afferent_runtime::{Flavours, Syntheses};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -52,7 +53,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         samples: if args.no_samples { 0 } else { args.samples },
         bootstrap: Bootstrap::new(args.seed),
     };
-    let report = Report::new(&options, &crate::codecs::registry())?;
+    let syntheses = Syntheses::new(crate::models::store(None)?, None, Flavours::default())?;
+    let report = Report::new(&options, &crate::codecs::registry(), &syntheses)?;
     if let Some(folder) = &args.csv {
         report.csv(folder)?;
     }

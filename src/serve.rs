@@ -3,9 +3,10 @@
 use afferent_media::{Error, Result};
 use afferent_runtime::backend::{Backend, Require};
 use afferent_runtime::model::Loaded;
-use afferent_runtime::{Events, Options, Stop};
+use afferent_runtime::{Events, Flavours, Options, Stop, Syntheses};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,10 +25,14 @@ pub(crate) struct Args {
     /// Model of the zoo that perceives images, or `none`; may be given more than once
     #[arg(long, default_value = "efficientnet-lite0")]
     model: Vec<String>,
+    /// What decodes pictures of codecs that leave the choice: `linear`, `faithful` or `generative`
+    /// for all streams, or STREAM=FLAVOUR for one; may be given more than once
+    #[arg(long, value_name = "FLAVOUR", default_value = "faithful")]
+    synthesis: Vec<String>,
     /// Zoo file of your own, with models beside the built-in ones
     #[arg(long)]
     zoo: Option<PathBuf>,
-    /// Backend and provider that must run the models, for example `ort/cuda` or `tract/cpu`; by
+    /// Backend and provider that must run networks, for example `ort/cuda` or `tract/cpu`; by
     /// default ONNX Runtime where it can be had, else tract
     #[arg(long)]
     require: Option<Require>,
@@ -45,12 +50,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let registry = crate::codecs::registry();
     let names: Vec<&String> = args.model.iter().filter(|name| *name != "none").collect();
+    let store = crate::models::store(args.zoo.as_deref())?;
+    let mut syntheses = Syntheses::new(store.clone(), args.require, Flavours::parse(&args.synthesis)?)?;
     let models: Vec<Loaded> = if names.is_empty() {
         Vec::new()
     } else {
-        let store = crate::models::store(args.zoo.as_deref())?;
         let backend = Backend::open(&store, args.require)?;
-        names.into_iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?
+        let models = names.into_iter().map(|name| Loaded::open(&store, &backend, name)).collect::<Result<_>>()?;
+        syntheses = syntheses.on(backend);
+        models
     };
     let stop = Stop::default();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
@@ -68,5 +76,5 @@ pub(crate) fn run(args: Args) -> Result<()> {
         seal_rows: args.seal_rows as usize,
     };
     let handles = || models.iter().map(Loaded::handle).collect();
-    afferent_runtime::run(&options, &registry, &handles, &Events { on: args.events }, &stop)
+    afferent_runtime::run(&options, &registry, &handles, &Arc::new(syntheses), &Events { on: args.events }, &stop)
 }

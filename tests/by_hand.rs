@@ -3,6 +3,7 @@
 use crate::process::{Site, afferent, agent_binary, pictures, run};
 use afferent_codec::Limits;
 use afferent_codec_conventional::open;
+use afferent_media::{Image, PixelFormat, Sample};
 use std::process::Command;
 
 #[test]
@@ -24,6 +25,62 @@ fn a_picture_goes_there_and_back() {
     let size = std::fs::metadata(&coded).unwrap().len().to_string();
     let storage = out.lines().find(|line| line.contains("= storage")).unwrap();
     assert!(storage.split_whitespace().any(|word| word == size), "{storage} is not {size} bytes");
+}
+
+#[test]
+fn one_file_is_decoded_by_several_syntheses() {
+    let site = Site::new();
+    pictures(&site.path("media"), 1);
+    let coded = site.path("x.afr");
+    let (ok, out, err) = run(Command::new(afferent())
+        .args(["encode", "-c", "optic", "-k", "40", "-o"])
+        .arg(&coded)
+        .arg(site.path("media").join("0000.png")));
+    assert!(ok, "{err}");
+    assert!(out.contains("= storage"), "{out}");
+    let decode = |flavour: &str| {
+        let back = site.path(&format!("{flavour}.png"));
+        let (ok, out, err) = run(Command::new(afferent())
+            .args(["decode", "--require", "tract/cpu", "--synthesis", flavour, "-o"])
+            .arg(&back)
+            .arg(&coded));
+        ok.then(|| (open::image(&back, &Limits::default()).unwrap(), out)).ok_or(err)
+    };
+    let (linear, said) = decode("linear").unwrap();
+    assert!(said.contains("decoded optic/linear"), "{said}");
+    let (faithful, _) = decode("faithful").unwrap();
+    assert_ne!(linear, faithful);
+    let error = decode("cubist").unwrap_err();
+    assert!(error.contains("AFF-NOT-FOUND") && error.contains("generative"), "{error}");
+    let (ok, out, err) = run(Command::new(afferent()).args(["models", "optic-faithful"]));
+    assert!(ok && out.contains("sha256"), "{err}");
+}
+
+#[test]
+fn a_cut_file_is_decoded_as_far_as_it_goes() {
+    let site = Site::new();
+    // Large enough for a chunk per layer.
+    let noise = (0..640_u32 * 400 * 3).map(|at| (at.wrapping_mul(2_654_435_761) >> 25) as u8).collect();
+    let picture = Image::new(640, 400, PixelFormat::Rgb8, noise).unwrap();
+    let input = site.path("noise.png");
+    open::write(&Sample::Image(picture), &input).unwrap();
+    for (codec, decodes) in [("optic", true), ("jpeg", false)] {
+        let (coded, back) = (site.path(&format!("{codec}.afr")), site.path(&format!("{codec}.png")));
+        let (ok, _, err) =
+            run(Command::new(afferent()).args(["encode", "-k", "60", "-c", codec, "-o"]).arg(&coded).arg(&input));
+        assert!(ok, "{err}");
+        let bytes = std::fs::read(&coded).unwrap();
+        std::fs::write(&coded, &bytes[..bytes.len() - 1]).unwrap();
+        let (ok, _, err) =
+            run(Command::new(afferent()).args(["decode", "--synthesis", "linear", "-o"]).arg(&back).arg(&coded));
+        assert_eq!((ok, back.is_file()), (decodes, decodes), "{err}");
+        let said = if decodes { "WARNING: decoded in part: 1 of 3 chunks" } else { "AFF-CORRUPT" };
+        assert!(err.contains(said), "{err}");
+        std::fs::write(&coded, &bytes[..100]).unwrap();
+        let (ok, ..) =
+            run(Command::new(afferent()).args(["decode", "--synthesis", "linear", "-o"]).arg(&back).arg(&coded));
+        assert!(!ok, "nothing is left to decode");
+    }
 }
 
 #[test]
@@ -61,7 +118,7 @@ fn codecs_are_listed_for_people_and_machines() {
     assert!(ok);
     let list: serde_json::Value = serde_json::from_str(&out).unwrap();
     let ids: Vec<&str> = list.as_array().unwrap().iter().map(|codec| codec["id"].as_str().unwrap()).collect();
-    for id in ["avif", "jpeg", "opus", "pcm", "png", "webp"] {
+    for id in ["avif", "jpeg", "opus", "optic", "pcm", "png", "webp"] {
         assert!(ids.contains(&id), "{ids:?}");
     }
     let (_, table, _) = run(Command::new(afferent()).arg("codecs"));

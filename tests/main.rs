@@ -9,3 +9,4 @@ mod house;
 mod process;
 mod strangers;
 mod sweep;
+mod synthesis;

@@ -44,6 +44,11 @@ impl Site {
 
     /// Starts a server without a model; returns it and its address.
     pub(crate) fn server(&self, listen: &str, references: Option<&Path>) -> (Process, String) {
+        self.server_with(listen, references, &[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn server_with(&self, listen: &str, references: Option<&Path>, more: &[&str]) -> (Process, String) {
         let mut command = Command::new(afferent());
         command.args([
             "serve",
@@ -59,6 +64,7 @@ impl Site {
             "--identity",
         ]);
         command.arg(self.path("identity")).arg("--data").arg(self.path("server"));
+        command.args(more);
         if let Some(references) = references {
             command.arg("--references").arg(references);
         }

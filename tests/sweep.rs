@@ -92,6 +92,39 @@ fn a_sweep_that_is_killed_goes_on_and_computes_nothing_twice() {
 }
 
 #[test]
+fn a_sweep_decodes_one_bitstream_by_several_syntheses() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(&folder.path().join("media"), 2);
+    let (plan, out) = (folder.path().join("plan.toml"), folder.path().join("out"));
+    std::fs::write(
+        &plan,
+        "metrics = ['psnr']\n[[data]]\nname = 'drawn'\npath = 'media'\n\
+         [[codec]]\nid = 'optic'\nknobs = [40]\nsynthesis = ['linear', 'faithful']\n[[codec]]\nid = 'png'\n",
+    )
+    .unwrap();
+    let output = sweep(&plan, &out, "2").args(["--require", "tract/cpu"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let rows: Vec<Row> = read_rows(&out.join("rows")).unwrap().map(Result::unwrap).collect();
+    let of = |flavour: Option<&str>, codec: &str| -> Vec<&Row> {
+        let mut rows: Vec<&Row> =
+            rows.iter().filter(|row| row.codec == codec && row.synthesis.as_deref() == flavour).collect();
+        rows.sort_by_key(|row| row.sequence);
+        rows
+    };
+    let (linear, faithful) = (of(Some("linear"), "optic"), of(Some("faithful"), "optic"));
+    assert_eq!((rows.len(), linear.len(), faithful.len(), of(None, "png").len()), (8, 2, 2, 2));
+    for (linear, faithful) in linear.into_iter().zip(faithful) {
+        assert_eq!((&linear.error, &faithful.error), (&None, &None));
+        assert_eq!(linear.bitstream_sha256, faithful.bitstream_sha256);
+        assert_ne!(linear.sse, faithful.sse);
+        assert_eq!((&linear.synthesis_sha256, &linear.synthesis_provider), (&None, &None));
+        assert_eq!(faithful.synthesis_provider.as_deref(), Some("tract/cpu"));
+        assert_eq!(faithful.synthesis_sha256.as_ref().map(String::len), Some(16));
+        assert_eq!(faithful.damaged_chunks, Some(0));
+    }
+}
+
+#[test]
 fn the_rows_of_a_sweep_are_those_of_the_codecs() {
     let folder = tempfile::tempdir().unwrap();
     pictures(&folder.path().join("media"), 3);

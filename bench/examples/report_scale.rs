@@ -13,6 +13,7 @@ use afferent_measure::Row;
 use afferent_measure::stats::Bootstrap;
 use afferent_measure::store::RowWriter;
 use afferent_media::{Code, Error, Result};
+use afferent_runtime::Syntheses;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -111,7 +112,7 @@ fn row(number: u64) -> Row {
 fn report(folder: PathBuf) -> Result<()> {
     let start = Instant::now();
     let options = Options { rows: vec![folder.clone()], data: vec![], samples: 0, bootstrap: Bootstrap::new(0) };
-    let report = Report::new(&options, &afferent_codec_conventional::registry())?;
+    let report = Report::new(&options, &afferent_codec_conventional::registry(), &Syntheses::linear())?;
     let html = report.html();
     let took = start.elapsed().as_secs_f64();
     let path = folder.join("report.html");

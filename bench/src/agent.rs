@@ -183,14 +183,7 @@ struct Figures {
 ///
 /// # Errors
 /// Whatever fails on the way.
-pub fn run(
-    server: &Path,
-    agent_binary: &Path,
-    media: &Path,
-    work: &Path,
-    out: &Path,
-    registry: &Registry,
-) -> Result<()> {
+pub fn run(server: &Path, agent_binary: &Path, media: &Path, work: &Path, out: &Path) -> Result<()> {
     let work = &folder::fresh(work)?;
     let identity = work.join("identity");
     let authority = Authority::create(&identity)?;
@@ -211,7 +204,7 @@ pub fn run(
         identity: device,
         work: work.to_path_buf(),
         frames: Arc::new(frames(&media.join("images"))?),
-        registry: registry.clone(),
+        registry: afferent_agent::registry(),
     };
     let mut overhead = Vec::new();
     for quality in [75, 5] {

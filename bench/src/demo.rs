@@ -2,12 +2,13 @@
 //!
 //! Starts a server process and an agent process on loopback, replays pictures
 //! and recordings through every codec of the build at the three points of its
-//! knob, and asks the rows what each cost and kept.
+//! knob, and asks the rows what each cost and kept. What `optic` coded is decoded by its
+//! faithful network where ONNX Runtime runs it, which is quick, and linearly where not.
 
 use crate::process::Process;
 use crate::{bundled, folder, plot, summary, table};
 use afferent_agent::config::{Class, Pace, Replay, Stream};
-use afferent_codec::{Descriptor, Registry};
+use afferent_codec::Descriptor;
 use afferent_codec_conventional::open;
 use afferent_link_quic::identity::Authority;
 use afferent_measure::row::Row;
@@ -15,6 +16,7 @@ use afferent_measure::store::{read_rows, write_rows};
 use afferent_media::manifest::{Entry, Manifest};
 use afferent_media::{Code, Error, Modality, Result};
 use afferent_runtime::backend::Backend;
+use afferent_runtime::synthesis;
 use afferent_runtime::wire::Wire;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -62,8 +64,9 @@ struct Input {
 /// # Errors
 /// [`Code::NotFound`] if there is nothing to replay or a binary is missing, and
 /// whatever fails on the way, with the logs' place.
-pub fn run(options: &Options, registry: &Registry) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
+    let registry = afferent_agent::registry();
     let work = folder::fresh(&options.out.join("work"))?;
     // What an earlier run wrote must not stand beside this one's.
     for name in OUTPUTS {
@@ -91,7 +94,12 @@ pub fn run(options: &Options, registry: &Registry) -> Result<()> {
     let model = store.resolve(MODEL)?;
     println!("{MODEL}: sha256 {}", &model.sha256);
     // The server opens its own; here it is fetched, where that can take long.
-    println!("Networks are run by {}", Backend::open(&store, None)?);
+    let backend = Backend::open(&store, None)?;
+    let synthesis = match backend {
+        Backend::Tract => synthesis::LINEAR,
+        Backend::Ort(..) => synthesis::DEFAULT,
+    };
+    println!("Networks are run by {backend}; optic is decoded by its {synthesis} synthesis");
 
     let identity = work.join("identity");
     let authority = Authority::create(&identity)?;
@@ -102,6 +110,7 @@ pub fn run(options: &Options, registry: &Registry) -> Result<()> {
         "server",
         Command::new(&options.server)
             .args(["serve", "--listen", "127.0.0.1:0", "--events", "--workers", "1", "--model", MODEL])
+            .args(["--synthesis", synthesis])
             .arg("--identity")
             .arg(&identity)
             .arg("--data")

@@ -60,10 +60,10 @@ fn series(images: &[&OperatingPoint]) -> (Vec<Series>, Vec<Level>, f64) {
         floor = floor.min((low / 10.0).floor() * 10.0);
         let Some(knob) = point.knob.map(|knob| knob.to_string()) else {
             let kind = if point.lossless() { "lossless" } else { "no knob" };
-            references.push(Level { y, name: format!("{} ({kind}): {} bpp", point.codec, short(x)) });
+            references.push(Level { y, name: format!("{} ({kind}): {} bpp", point.coder(), short(x)) });
             continue;
         };
-        let mut name = format!("{} {}", point.codec, point.preset);
+        let mut name = format!("{} {}", point.coder(), point.preset);
         if let Some(model) = point.model.as_deref().filter(|_| models) {
             let _ = write!(name, ", {model}");
         }

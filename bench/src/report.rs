@@ -3,7 +3,7 @@
 //! Rows of any number of data sets, models and codecs become charts and tables.
 //! Every figure is a query over rows, stated beside it; *agreement* is with the
 //! same model's prediction on the pristine sample, *accuracy*, mIoU, AP and AUC
-//! are with labels. An *operating point* is a codec, its preset, where its knob
+//! are with labels. An *operating point* is a codec, what decodes it, its preset, where its knob
 //! stood and what was done to the sample's size; a codec competes with the Pareto
 //! front over all of its points on a data set, chosen for the set and never for
 //! one image.
@@ -32,6 +32,7 @@ mod view;
 use afferent_codec::Registry;
 use afferent_measure::stats::Bootstrap;
 use afferent_media::{Code, Error, Modality, Result};
+use afferent_runtime::Syntheses;
 use board::Board;
 use figure::Figure;
 use page::{Block, Content, Page};
@@ -62,17 +63,17 @@ pub struct Report {
 
 impl Report {
     /// Reads the rows and works out every figure. `registry` codes samples again
-    /// that are to be shown.
+    /// that are to be shown, and `syntheses` has the networks that decode them.
     ///
     /// # Errors
     /// [`Code::NotFound`] if there are no rows,
     /// [`Code::Config`] if rows of two methodologies
     /// are mixed or a manifest lacks a sample to be shown, and those of reading.
-    pub fn new(options: &Options, registry: &Registry) -> Result<Self> {
-        Self::of(&Rows::read(&options.rows)?, options, registry)
+    pub fn new(options: &Options, registry: &Registry, syntheses: &Syntheses) -> Result<Self> {
+        Self::of(&Rows::read(&options.rows)?, options, registry, syntheses)
     }
 
-    fn of(rows: &Rows, options: &Options, registry: &Registry) -> Result<Self> {
+    fn of(rows: &Rows, options: &Options, registry: &Registry, syntheses: &Syntheses) -> Result<Self> {
         let names: Vec<&str> = rows.sets.iter().filter_map(|set| set.key.name.as_deref()).collect();
         if let Some((wrong, _)) = options.data.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             return Err(Error::new(
@@ -93,7 +94,7 @@ impl Report {
                 let mut section = view.section()?;
                 if let Some((_, manifest)) = manifest.filter(|_| options.samples > 0)
                     && set.key.modality == Modality::Image
-                    && let Some(worst) = samples::worst(&view, manifest, options.samples, registry)?
+                    && let Some(worst) = samples::worst(&view, manifest, options.samples, registry, syntheses)?
                 {
                     section.blocks.push(Block { id: "worst".to_owned(), content: Content::Worst(worst) });
                 }

@@ -44,6 +44,12 @@ pub struct OperatingPoint {
     pub codec_implementation: String,
     /// Whether that library ran its vector code: `yes`, `no` or `not-applicable`.
     pub codec_simd: String,
+    /// What decoded, of a codec that leaves a choice: `linear`, or the flavour of a network.
+    pub synthesis: Option<String>,
+    /// First 16 hexadecimal digits of the SHA-256 of that network's weights.
+    pub synthesis_sha256: Option<String>,
+    /// What really ran that network.
+    pub synthesis_provider: Option<String>,
     /// Preset of the codec.
     pub preset: String,
     /// Name of the codec's knob.
@@ -175,6 +181,12 @@ impl OperatingPoint {
     #[must_use]
     pub fn kind(&self) -> Option<Modality> {
         [Modality::Image, Modality::Audio].into_iter().find(|kind| kind.to_string() == self.modality)
+    }
+
+    /// What competes as one codec: its id and, where there is one, the synthesis.
+    #[must_use]
+    pub fn coder(&self) -> String {
+        row::coder(&self.codec, self.synthesis.as_deref())
     }
 
     /// Whether every sample was decoded exactly.
@@ -390,6 +402,9 @@ impl Point {
             codec_version: point.codec_version,
             codec_implementation: point.codec_implementation,
             codec_simd: point.codec_simd,
+            synthesis: point.synthesis,
+            synthesis_sha256: point.synthesis_sha256,
+            synthesis_provider: point.synthesis_provider,
             preset: point.preset,
             knob_name: point.knob_name,
             knob: point.knob.map(|knob| knob.0),
@@ -607,6 +622,26 @@ pub(crate) mod tests {
         );
         rows.reverse();
         assert_eq!(to_json(&points).unwrap(), to_json(&summary(rows)).unwrap());
+    }
+
+    #[test]
+    fn what_decoded_keeps_points_apart() {
+        let of = |flavour: &str, sha256: Option<&str>| -> Vec<Row> {
+            let mut rows = images("optic", "fast", Some(40.0), 3000, 3, 5);
+            for row in &mut rows {
+                row.synthesis = Some(flavour.to_owned());
+                row.synthesis_sha256 = sha256.map(str::to_owned);
+            }
+            rows
+        };
+        let rows = [of("linear", None), of("faithful", Some("aaaa")), of("faithful", Some("bbbb"))];
+        let points = summary(rows.concat());
+        let seen: Vec<_> = points.iter().map(|p| (p.coder(), p.synthesis_sha256.as_deref(), p.n)).collect();
+        let faithful = || "optic/faithful".to_owned();
+        assert_eq!(
+            seen,
+            [(faithful(), Some("aaaa"), 5), (faithful(), Some("bbbb"), 5), ("optic/linear".to_owned(), None, 5)]
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ use afferent_runtime::perceive::{Metrics, Perceiver};
 use afferent_runtime::references::{DataSet, References};
 use afferent_runtime::rows::{Made, RowLog};
 use afferent_runtime::store::{Opened, StoredPacket};
+use afferent_runtime::synthesis::{self, Flavours, Syntheses};
 use afferent_runtime::wire::Connections;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,9 @@ struct Resolved {
     /// Codec id to implementation and bitstream version.
     codecs: BTreeMap<String, (String, u16)>,
     data: Vec<ResolvedData>,
+    /// The networks that decode, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    syntheses: Vec<ResolvedModel>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,14 +162,15 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
     }
     let (sets, wanted, mut resolved) = open_data(&plan, &points, registry, &store, &options.out)?;
     let st_lpips = sets.iter().any(|set| set.st_lpips);
-    let backend = match wanted.is_empty() && !st_lpips {
-        true => Backend::Tract,
-        false => Backend::open(&store, options.require)?,
-    };
-    if !wanted.is_empty() || st_lpips {
+    let networks = !wanted.is_empty() || st_lpips || !resolved.syntheses.is_empty();
+    let backend = if networks { Backend::open(&store, options.require)? } else { Backend::Tract };
+    if networks {
         resolved.backend = Some(backend.to_string());
     }
     let epoch = claim(&options.out, &resolved)?;
+    let flavours = points.iter().filter_map(|point| Some((point.stream_name(), point.synthesis.as_deref()?)));
+    let flavours = flavours.fold(Flavours::all(synthesis::LINEAR), |all, (stream, flavour)| all.with(&stream, flavour));
+    let syntheses = Arc::new(Syntheses::new(store.clone(), options.require, flavours)?.on(backend.clone()));
 
     let models: Vec<Loaded> =
         wanted.iter().map(|model| Loaded::open(&store, &backend, &model.name)).collect::<Result<_>>()?;
@@ -196,6 +201,7 @@ pub fn run(options: &Options, registry: &Registry) -> Result<Outcome> {
         points: &points,
         registry,
         models: &models,
+        syntheses: &syntheses,
         similarity: similarity.as_ref(),
         agreement: plan.agreement,
         done: &done,
@@ -269,10 +275,17 @@ fn open_data(
         points: points.to_vec(),
         codecs: BTreeMap::new(),
         data: Vec::new(),
+        syntheses: Vec::new(),
     };
     for point in points {
         let descriptor = registry.get(&point.codec)?.descriptor();
         resolved.codecs.insert(point.codec.clone(), (descriptor.implementation.clone(), descriptor.version));
+        if let Some(flavour) = point.synthesis.as_deref().filter(|flavour| *flavour != synthesis::LINEAR) {
+            let name = &store.zoo().synthesis(&point.codec, flavour)?.name;
+            if resolved.syntheses.iter().all(|known| known.name != *name) {
+                resolved.syntheses.push(ResolvedModel::new(store, name)?);
+            }
+        }
     }
     let mut first = 0;
     for (number, data) in plan.data.iter().enumerate() {
@@ -376,6 +389,7 @@ struct Shared<'a> {
     points: &'a [Point],
     registry: &'a Registry,
     models: &'a [Loaded],
+    syntheses: &'a Arc<Syntheses>,
     similarity: Option<&'a LoadedSimilarity>,
     agreement: bool,
     /// Places whose rows were there before this run.
@@ -406,6 +420,7 @@ fn work(shared: &Shared<'_>, made: &SyncSender<Made>) -> Result<()> {
         }
         let models = set.models.iter().map(|&index| shared.models[index].handle()).collect::<Result<_>>()?;
         let mut perceiver = Perceiver::new(shared.registry.clone(), Some(Arc::clone(&set.references)), models)?
+            .with_syntheses(Arc::clone(shared.syntheses))
             .with_metrics(Metrics {
                 structure: set.structure,
                 agreement: shared.agreement,
@@ -456,7 +471,7 @@ fn coded(
     let captured = Captured { sample_id: id.to_owned(), captured_us: wall_us(), sample: sample_of() };
     let encoded = encoder.encode(captured);
     let opened = Opened {
-        name: format!("{} {} {}", point.codec, point.preset, point.resize),
+        name: point.stream_name(),
         codec: point.codec.clone(),
         preset: point.preset.clone(),
         knob: point.knob,

@@ -196,7 +196,11 @@ fn weak(point: &OperatingPoint) -> bool {
 
 fn codec(point: &OperatingPoint) -> String {
     let mark = if weak(point) { "*" } else { "" };
-    format!("{} {}{mark}", point.codec, point.preset)
+    match &point.synthesis {
+        // The name is long as it is.
+        Some(_) => format!("{}{mark}", point.coder()),
+        None => format!("{} {}{mark}", point.codec, point.preset),
+    }
 }
 
 fn knob(point: &OperatingPoint) -> String {
@@ -268,6 +272,7 @@ mod tests {
             images("jpeg", "420", Some(75.0), 45_000, 0, 40),
             images("png", "balanced", None, 400_000, 0, 40),
             images("webp", "m4", Some(25.0), 12_000, 9, 400),
+            images("optic", "fast", Some(40.0), 2000, 3, 40),
             sounds("opus", Some(6.0), 3000, 12),
             sounds("pcm", None, 128_000, 12),
         ]
@@ -276,6 +281,9 @@ mod tests {
         for row in rows.iter_mut().filter(|row| row.codec == "webp") {
             row.codec_simd = "no".to_owned();
             row.infer_ms = Some(1234.5);
+        }
+        for row in rows.iter_mut().filter(|row| row.codec == "optic") {
+            row.synthesis = Some("generative".to_owned());
         }
         let text = table(rows);
         println!("{text}");
@@ -287,6 +295,7 @@ mod tests {
             "top-1 agreement with the pristine prediction",
             "75.0 [59.8,  85.8]",
             "webp m4*",
+            "optic/generative ",
             "40!",
             "n is small",
             "1 of 40 samples of jpeg 420 quality 5 failed",

@@ -23,3 +23,11 @@ pub mod stop;
 pub use agent::{Outcome, run};
 pub use config::{Config, Layers};
 pub use stop::Stop;
+
+/// The codecs of the agent: none needs an inference engine.
+#[must_use]
+pub fn registry() -> afferent_codec::Registry {
+    let mut registry = afferent_codec_conventional::registry();
+    afferent_codec_default::register(&mut registry);
+    registry
+}

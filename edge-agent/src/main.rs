@@ -86,7 +86,7 @@ fn command(command: Command) -> Result<ExitCode> {
 
 fn run(layered: &Layered) -> Result<ExitCode> {
     let config = layered.layers()?.config()?;
-    let registry = afferent_codec_conventional::registry();
+    let registry = afferent_agent::registry();
     let stop = Stop::default();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
         .map_err(|e| Error::io("signal handlers", e))?;

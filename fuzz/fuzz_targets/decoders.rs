@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mut registry = afferent_codec_conventional::registry();
     afferent_codec_avif::register(&mut registry);
+    afferent_codec_default::register(&mut registry);
     registry
 });
 

@@ -89,6 +89,13 @@ columns! {
         pub codec_implementation: String,
         /// Whether that library ran its vector code: `yes`, `no` or `not-applicable`.
         pub codec_simd: String,
+        /// What decoded, of a codec that leaves a choice: `linear`, its own inverse
+        /// transform, or the flavour of a network, for example `faithful`.
+        pub synthesis: Option<String>,
+        /// First 16 hexadecimal digits of the SHA-256 of that network's weights.
+        pub synthesis_sha256: Option<String>,
+        /// What really ran that network, for example `tract/cpu`.
+        pub synthesis_provider: Option<String>,
         /// Preset of the codec.
         pub preset: String,
         /// Name of the codec's knob.
@@ -127,6 +134,9 @@ columns! {
         pub source_sha256: Option<String>,
         /// SHA-256 of the container as it arrived, in hexadecimal.
         pub bitstream_sha256: Option<String>,
+        /// Chunks of the container that arrived damaged or not at all. Only a
+        /// progressive codec decodes without them, from those that did.
+        pub damaged_chunks: Option<u32>,
         /// Version and revision of the build that made this row.
         pub build: String,
 
@@ -155,7 +165,8 @@ columns! {
         pub resize_ms: Option<f64>,
         /// Time to encode, in milliseconds, on the device.
         pub encode_ms: Option<f64>,
-        /// Time to decode, in milliseconds, on the server.
+        /// Time to decode, in milliseconds, on the server; by a network, with its run
+        /// and without its warm-up.
         pub decode_ms: Option<f64>,
         /// Time to scale the decoded sample up again, in milliseconds, on the server.
         pub restore_ms: Option<f64>,
@@ -273,13 +284,15 @@ impl Hash for Knob {
 }
 
 /// How a sample was coded: rows of one operating point may be pooled, in order
-/// of modality (images first), codec, preset, knob and resizing.
+/// of modality (images first), codec, synthesis, preset, knob and resizing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OperatingPoint {
     /// What kind of signal.
     pub modality: Modality,
     /// Codec id.
     pub codec: String,
+    /// What decoded, of a codec that leaves a choice.
+    pub synthesis: Option<String>,
     /// Preset of the codec.
     pub preset: String,
     /// Where the knob stood; none for a codec without one.
@@ -294,6 +307,25 @@ pub struct OperatingPoint {
     pub codec_simd: String,
     /// Name of the knob.
     pub knob_name: Option<String>,
+    /// First 16 hexadecimal digits of the SHA-256 of the network that decoded.
+    pub synthesis_sha256: Option<String>,
+    /// What really ran that network.
+    pub synthesis_provider: Option<String>,
+}
+
+impl OperatingPoint {
+    /// What competes as one codec: its id and, where there is one, the synthesis, as
+    /// in `optic/faithful`.
+    #[must_use]
+    pub fn coder(&self) -> String {
+        coder(&self.codec, self.synthesis.as_deref())
+    }
+}
+
+/// A codec and what decoded, as one name.
+#[must_use]
+pub fn coder(codec: &str, synthesis: Option<&str>) -> String {
+    synthesis.map_or_else(|| codec.to_owned(), |synthesis| format!("{codec}/{synthesis}"))
 }
 
 /// What identifies a row: the packet, how it was coded, and the model that saw it.
@@ -346,6 +378,7 @@ impl Row {
         Some(OperatingPoint {
             modality: self.kind()?,
             codec: self.codec.clone(),
+            synthesis: self.synthesis.clone(),
             preset: self.preset.clone(),
             knob: self.knob.map(Knob),
             resize: self.resize.clone(),
@@ -353,6 +386,8 @@ impl Row {
             codec_implementation: self.codec_implementation.clone(),
             codec_simd: self.codec_simd.clone(),
             knob_name: self.knob_name.clone(),
+            synthesis_sha256: self.synthesis_sha256.clone(),
+            synthesis_provider: self.synthesis_provider.clone(),
         })
     }
 
@@ -698,6 +733,12 @@ mod tests {
         assert!(row.operating_point() < Some(point));
         let points = std::collections::HashSet::from([row.operating_point(), row.operating_point()]);
         assert_eq!(points.len(), 1);
+        let plain = row.operating_point().unwrap();
+        row.synthesis = Some("faithful".to_owned());
+        let decoded = row.operating_point().unwrap();
+        assert_eq!((plain.coder(), decoded.coder()), ("jpeg".to_owned(), "jpeg/faithful".to_owned()));
+        row.synthesis_sha256 = Some("0123456789abcdef".to_owned());
+        assert!(row.operating_point() != Some(plain) && row.operating_point() != Some(decoded));
     }
 
     #[test]

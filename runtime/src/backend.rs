@@ -148,6 +148,16 @@ impl Engine {
         }
     }
 
+    /// What really runs it.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        match self {
+            Self::Tract(network) => network.provider(),
+            Self::Sized(network) => network.provider(),
+            Self::Ort(network) => network.provider(),
+        }
+    }
+
     /// A network for one worker.
     ///
     /// # Errors

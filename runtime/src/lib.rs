@@ -20,7 +20,9 @@ pub mod references;
 pub mod rows;
 pub mod server;
 pub mod store;
+pub mod synthesis;
 pub mod wire;
 
 pub use events::Events;
 pub use server::{Options, Stop, run};
+pub use synthesis::{Flavours, Syntheses};

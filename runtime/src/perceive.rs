@@ -3,7 +3,8 @@
 
 use crate::references::{Pristine, References, hex};
 use crate::store::StoredPacket;
-use afferent_codec::{Container, Geometry, Limits, Registry, SampleDecoder, gap};
+use crate::synthesis::{Decoders, Syntheses};
+use afferent_codec::{Container, Geometry, Registry, gap};
 use afferent_measure::metrics::{self, deep::DeepSimilarity};
 use afferent_measure::row::Row;
 use afferent_measure::task::{Prediction, ReferenceKind, Task};
@@ -107,7 +108,7 @@ impl Default for Metrics {
 /// Decodes, perceives and compares. One per worker thread.
 pub struct Perceiver {
     registry: Registry,
-    decoder: SampleDecoder,
+    decoders: Decoders,
     references: Option<Arc<References>>,
     models: Vec<Model>,
     metrics: Metrics,
@@ -125,6 +126,13 @@ impl Perceiver {
         Self { metrics, ..self }
     }
 
+    /// The same perceiver, decoding each stream by its synthesis instead of the
+    /// linear inverse.
+    #[must_use]
+    pub fn with_syntheses(self, syntheses: Arc<Syntheses>) -> Self {
+        Self { decoders: Decoders::new(self.registry.clone(), syntheses), ..self }
+    }
+
     /// A worker's own perceiver. The first run of every model is done here, so
     /// that no latency includes a warm-up.
     ///
@@ -137,11 +145,11 @@ impl Perceiver {
             blank.reset(width, height, afferent_media::PixelFormat::Rgb8)?;
             model.predict(&blank).map_err(|e| e.at(format!("model `{}`", model.info.name)))?;
         }
-        let decoder = SampleDecoder::new(registry.clone(), Limits::default());
+        let decoders = Decoders::new(registry.clone(), Arc::new(Syntheses::linear()));
         let metrics = Metrics::default();
         Ok(Self {
             registry,
-            decoder,
+            decoders,
             references,
             models,
             metrics,
@@ -158,7 +166,7 @@ impl Perceiver {
         // What it is held against is known of a sample that never arrived, too.
         let pristine = self.pristine(packet, &base);
         base.source_sha256 = pristine.as_ref().map(|pristine| pristine.sha256.clone());
-        let decoded = opened.and_then(|container| self.decode(container, pristine.as_deref(), &mut base));
+        let decoded = opened.and_then(|container| self.decode(&container, pristine.as_deref(), &mut base));
         if let Err(error) = &decoded {
             log::warn!("device {}, {} ({}): {error}", packet.device, packet.key(), packet.sample_id);
             base.set_error(error);
@@ -284,12 +292,11 @@ impl Perceiver {
     }
 
     /// Decodes the sample and compares it with the pristine one.
-    fn decode(&mut self, container: Container<'_>, pristine: Option<&Pristine>, row: &mut Row) -> Result<Sample> {
-        let container = container.intact()?;
-        let start = Instant::now();
-        let decoded = self.decoder.decode(&container)?;
-        row.decode_ms = Some(ms(start));
-        row.restore_ms = self.decoder.restored_in().map(|took| took.as_secs_f64() * 1e3);
+    fn decode(&mut self, container: &Container<'_>, pristine: Option<&Pristine>, row: &mut Row) -> Result<Sample> {
+        let decoded = self.decoders.decode(&row.stream_name, container)?;
+        row.decode_ms = Some(decoded.took.as_secs_f64() * 1e3);
+        row.restore_ms = decoded.restored_in.map(|took| took.as_secs_f64() * 1e3);
+        let decoded = decoded.sample;
         match (&decoded, pristine.map(|pristine| &*pristine.sample)) {
             (Sample::Image(decoded), Some(Sample::Image(pristine))) => {
                 let compare = if self.metrics.structure { metrics::image::compare } else { metrics::image::errors };
@@ -411,6 +418,7 @@ impl Perceiver {
         row.knob = header.knob.map(f64::from);
         self.describe_library(row);
         row.codec_version = header.codec_version.into();
+        row.damaged_chunks = u32::try_from(container.damaged.len()).ok();
     }
 
     fn describe_library(&self, row: &mut Row) {
@@ -423,5 +431,11 @@ impl Perceiver {
             row.codec_settings = Some(codec.settings_note(&row.preset)).filter(|note| !note.is_empty());
             row.knob_name = descriptor.knob.map(|knob| knob.name.to_owned());
         }
+        let choice = self.decoders.choice(&row.codec, &row.stream_name);
+        let network = choice.as_ref().and_then(|(_, network)| network.as_ref());
+        let sha256 = network.map(|network| network.sha256.clone());
+        let provider = network.map(|network| network.provider().to_owned());
+        let flavour = choice.map(|(flavour, _)| flavour.to_owned());
+        (row.synthesis, row.synthesis_sha256, row.synthesis_provider) = (flavour, sha256, provider);
     }
 }

@@ -6,6 +6,7 @@ use crate::perceive::{Model, Perceiver};
 use crate::references::References;
 use crate::rows::{Made, RowLog};
 use crate::store::{Arrival, Known, Opened, Store, Stored, StoredPacket};
+use crate::synthesis::Syntheses;
 use crate::wire::Connections;
 use afferent_codec::Registry;
 use afferent_link::Now;
@@ -61,7 +62,8 @@ impl Stop {
     }
 }
 
-/// Runs a server until `stop` is set. `models` makes the models of each worker.
+/// Runs a server until `stop` is set. `models` makes the models of each worker,
+/// `syntheses` says which networks decode which streams.
 ///
 /// # Errors
 /// Whatever fails first: identity, socket, disk, model.
@@ -69,6 +71,7 @@ pub fn run(
     options: &Options,
     registry: &Registry,
     models: &dyn Fn() -> Result<Vec<Model>>,
+    syntheses: &Arc<Syntheses>,
     events: &Events,
     stop: &Stop,
 ) -> Result<()> {
@@ -86,7 +89,10 @@ pub fn run(
         connections.clone(),
     )?;
     let perceivers = (0..options.workers.max(1))
-        .map(|_| Perceiver::new(registry.clone(), references.clone(), models()?))
+        .map(|_| {
+            let perceiver = Perceiver::new(registry.clone(), references.clone(), models()?)?;
+            Ok(perceiver.with_syntheses(Arc::clone(syntheses)))
+        })
         .collect::<Result<Vec<_>>>()?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -58,6 +58,8 @@ impl Jxl {
                 whole: false,
                 points: [10.0, 4.0, 1.0],
             }),
+            progressive: false,
+            synthesis: false,
             presets: &["e7", "e3", "e9"],
             licence: "BSD-3-Clause",
             extension: "jxl",

@@ -26,18 +26,19 @@ pub(super) fn styles(rows: &Rows) -> Styles {
     let mut styles = Styles::new();
     for modality in [Modality::Image, Modality::Audio] {
         let sets = rows.sets.iter().filter(|set| set.key.modality == modality);
-        let names: BTreeSet<&str> = sets.flat_map(|set| &set.points).map(|point| point.coding.codec.as_str()).collect();
+        let names: BTreeSet<String> = sets.flat_map(|set| &set.points).map(|point| point.coding.coder()).collect();
         // By name, the anchor first.
-        let (anchor, others): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| *name == ANCHOR);
+        let (anchor, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| name == ANCHOR);
         let names = anchor.into_iter().chain(others).enumerate();
-        styles.extend(names.map(|(number, name)| ((modality, name.to_owned()), number)));
+        styles.extend(names.map(|(number, name)| ((modality, name), number)));
     }
     styles
 }
 
-/// Points of one codec that compete: presets, knobs and sizes together.
-pub(super) struct Codec<'a> {
-    pub(super) name: &'a str,
+/// Points of one codec (and what decodes it) that compete: presets, knobs and sizes
+/// together.
+pub(super) struct Codec {
+    pub(super) name: String,
     pub(super) style: usize,
     pub(super) points: Vec<usize>,
 }
@@ -46,7 +47,7 @@ pub(super) struct Codec<'a> {
 pub(super) struct Board<'a> {
     pub(super) set: &'a Set,
     pub(super) codings: Vec<Coding>,
-    pub(super) codecs: Vec<Codec<'a>>,
+    pub(super) codecs: Vec<Codec>,
     /// Points to compare with: source files, and codecs that lose nothing.
     pub(super) references: Vec<usize>,
     pub(super) bootstrap: Bootstrap,
@@ -56,9 +57,9 @@ pub(super) struct Board<'a> {
 impl<'a> Board<'a> {
     pub(super) fn new(set: &'a Set, styles: &Styles, bootstrap: Bootstrap) -> Self {
         let codings: Vec<Coding> = set.points.iter().map(|point| Coding::of(set, point)).collect();
-        let mut by_codec = BTreeMap::<&str, Vec<usize>>::new();
+        let mut by_codec = BTreeMap::<String, Vec<usize>>::new();
         for (number, point) in set.points.iter().enumerate() {
-            by_codec.entry(&point.coding.codec).or_default().push(number);
+            by_codec.entry(point.coding.coder()).or_default().push(number);
         }
         let (mut codecs, mut references) = (Vec::new(), Vec::new());
         for (name, points) in by_codec {
@@ -67,11 +68,8 @@ impl<'a> Board<'a> {
                 let rate = |&point: &usize| codings[point].codec.total().unwrap_or(f64::INFINITY);
                 references.extend(points.into_iter().min_by(|a, b| rate(a).total_cmp(&rate(b))));
             } else {
-                codecs.push(Codec {
-                    name,
-                    style: styles.get(&(set.key.modality, name.to_owned())).copied().unwrap_or(0),
-                    points,
-                });
+                let style = styles.get(&(set.key.modality, name.clone())).copied().unwrap_or(0);
+                codecs.push(Codec { name, style, points });
             }
         }
         codecs.sort_by_key(|codec| codec.style);
@@ -253,7 +251,7 @@ impl<'a> Board<'a> {
             (_, false) => "reference",
         };
         let rate = crate::chart::short(coding.codec.total()?);
-        Some(format!("{} ({kind}): {rate} {}", measured.coding.codec, self.set.unit()))
+        Some(format!("{} ({kind}): {rate} {}", measured.coding.coder(), self.set.unit()))
     }
 
     /// Bjøntegaard delta-rates of every two codecs, image by image.
@@ -286,7 +284,8 @@ impl<'a> Board<'a> {
                     let tests = self.per_sample(&fronts[second], metric);
                     let contests: Vec<Contest> =
                         anchors.into_iter().zip(tests).map(|(anchor, test)| Contest { anchor, test }).collect();
-                    let mut row: Vec<Cell> = vec![test.name.into(), anchor.name.into(), METRICS[metric].name.into()];
+                    let mut row: Vec<Cell> =
+                        vec![test.name.clone().into(), anchor.name.clone().into(), METRICS[metric].name.into()];
                     match per_sample(&contests, Interpolation::Pchip, &all, &self.bootstrap) {
                         Ok(delta) => row.extend([
                             Cell::Range(delta.percent.into()),
@@ -314,7 +313,7 @@ impl<'a> Board<'a> {
     }
 
     /// The points of a codec that no other of its points dominates on the data set.
-    fn front(&self, codec: &Codec<'_>, metric: usize) -> Result<Vec<usize>> {
+    fn front(&self, codec: &Codec, metric: usize) -> Result<Vec<usize>> {
         let about = &METRICS[metric];
         let (points, places): (Vec<usize>, Vec<stats::Point>) = codec
             .points
@@ -469,7 +468,7 @@ pub(super) fn at(resize: &str) -> String {
 /// An operating point's whole name.
 pub(super) fn title(coding: &OperatingPoint) -> String {
     let knob = coding.knob.map(|knob| format!(" {}", knob.0)).unwrap_or_default();
-    format!("{} {}{knob}{}", coding.codec, coding.preset, at(&coding.resize))
+    format!("{} {}{knob}{}", coding.coder(), coding.preset, at(&coding.resize))
 }
 
 /// What stands beside a point: where the knob stood, and the size.

@@ -7,7 +7,7 @@
 use super::figure::{Figure, Scores};
 use super::quality::METRICS;
 use afferent_measure::Row;
-use afferent_measure::row::OperatingPoint;
+use afferent_measure::row::{OperatingPoint, coder};
 use afferent_measure::store::{read_rows, row_files};
 use afferent_media::{Code, Error, Modality, Result};
 use afferent_models::Sha256;
@@ -69,7 +69,7 @@ pub(crate) struct Set {
     /// the quality that JPEG files state.
     pub(crate) sources: BTreeMap<String, (u64, Option<(f64, f64)>)>,
     pub(crate) models: Vec<ModelKey>,
-    /// In order of codec, preset, knob and size.
+    /// In order of codec, synthesis, preset, knob and size.
     pub(crate) points: Vec<Point>,
     /// Names of classes, as predictions had them.
     pub(crate) classes: HashMap<u32, String>,
@@ -221,8 +221,15 @@ impl Rows {
             let threads = row.threads.map(|threads| format!(", {threads} threads")).unwrap_or_default();
             format!("{name} on {}{threads}, weights {sha256}", row.provider.as_deref().unwrap_or("unknown"))
         });
+        let synthesis = row.synthesis_sha256.as_ref().map(|sha256| {
+            let coder = coder(&row.codec, row.synthesis.as_deref());
+            format!("{coder} on {}, weights {sha256}", row.synthesis_provider.as_deref().unwrap_or("unknown"))
+        });
+        let partial = row.damaged_chunks.filter(|&damaged| damaged > 0 && row.error.is_none());
         for (name, value) in [
             ("codecs", codec),
+            ("syntheses", synthesis),
+            ("decoded in part", partial.map(|damaged| format!("samples that lack {damaged} chunks"))),
             ("models", model),
             ("builds", Some(row.build.clone())),
             ("devices", Some(row.device.clone())),

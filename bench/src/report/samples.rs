@@ -9,6 +9,7 @@ use afferent_codec_conventional::open;
 use afferent_media::manifest::Manifest;
 use afferent_media::resize::{Filter, resize};
 use afferent_media::{Code, Error, Image, Modality, Result, Sample};
+use afferent_runtime::synthesis::{LINEAR, Syntheses};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
@@ -35,18 +36,32 @@ struct Pair {
 
 /// The `count` worst samples of a view at the cheapest operating point that loses
 /// something and keeps 90 % of the pristine figure, coded again from the files of `manifest`. `None`
-/// if no point can be coded again: only those of codecs that this build has.
+/// if no point can be coded again: only those of codecs and networks that this build has.
 ///
 /// # Errors
 /// [`Code::Config`] if the manifest lacks a sample, and those of reading and coding.
-pub(crate) fn worst(view: &View<'_>, manifest: &Path, count: usize, registry: &Registry) -> Result<Option<Worst>> {
+pub(crate) fn worst(
+    view: &View<'_>,
+    manifest: &Path,
+    count: usize,
+    registry: &Registry,
+    syntheses: &Syntheses,
+) -> Result<Option<Worst>> {
     let (set, codings) = (view.set(), view.codings());
     let again = |point: &usize| {
         let coding = &set.points[*point].coding;
         let known = registry
             .get(&coding.codec)
             .is_ok_and(|codec| u32::from(codec.descriptor().version) == coding.codec_version);
-        known && coding.resize.parse::<Resize>().is_ok() && !codings[*point].lossless
+        // Another network makes other pictures.
+        let network = match coding.synthesis.as_deref() {
+            None | Some(LINEAR) => None,
+            Some(flavour) => syntheses.digest(&coding.codec, flavour),
+        };
+        known
+            && network == coding.synthesis_sha256
+            && coding.resize.parse::<Resize>().is_ok()
+            && !codings[*point].lossless
     };
     let Some((point, value)) = choose(view, codings, (0..set.points.len()).filter(again)) else { return Ok(None) };
     let coding = &set.points[point].coding;
@@ -57,7 +72,8 @@ pub(crate) fn worst(view: &View<'_>, manifest: &Path, count: usize, registry: &R
         resize: coding.resize.parse()?,
     };
     let mut encoder = SampleEncoder::new(registry.get(&coding.codec)?.as_ref(), &settings)?;
-    let mut decoder = SampleDecoder::new(registry.clone(), Limits::default());
+    let registry = syntheses.registry(registry, coding.synthesis.as_deref().unwrap_or(LINEAR))?;
+    let mut decoder = SampleDecoder::new(registry, Limits::default());
     let manifest = Manifest::open(manifest, open::extensions(Modality::Image))?;
 
     let mut samples = Vec::new();

@@ -15,7 +15,7 @@ fn registry() -> Registry {
 }
 
 fn report(rows: Vec<Row>) -> Report {
-    Report::of(&Rows::of(rows).unwrap(), &options(), &registry()).unwrap()
+    Report::of(&Rows::of(rows).unwrap(), &options(), &registry(), &Syntheses::linear()).unwrap()
 }
 
 /// The block whose file name ends in `name`.
@@ -316,7 +316,7 @@ fn charts_and_tables_are_files_too() {
     let rows = folder.path().join("rows-0.parquet");
     write_rows(&rows, pairs()).unwrap();
     let options = Options { rows: vec![folder.path().to_owned()], ..options() };
-    let report = Report::new(&options, &registry()).unwrap();
+    let report = Report::new(&options, &registry(), &Syntheses::linear()).unwrap();
     assert!(report.html().contains(&afferent_models::Sha256::of_file(&rows).unwrap().to_string()));
     report.csv(&folder.path().join("csv")).unwrap();
     report.svg(&folder.path().join("svg")).unwrap();
@@ -327,7 +327,7 @@ fn charts_and_tables_are_files_too() {
     assert!(names("csv").contains("pairs_points.csv") && names("csv").contains("pairs_rate-psnr.csv"));
     assert!(names("svg").contains("pairs-net-tract-cpu_rate-agreement.svg"), "{:?}", names("svg"));
     let missing = Options { rows: vec![folder.path().join("none.parquet")], ..options };
-    assert_eq!(Report::new(&missing, &registry()).unwrap_err().code(), Code::NotFound);
+    assert_eq!(Report::new(&missing, &registry(), &Syntheses::linear()).unwrap_err().code(), Code::NotFound);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn the_worst_samples_are_coded_again_and_shown() {
     }
     let shown = |data: &str, samples| {
         let options = Options { data: vec![(data.to_owned(), manifest.clone())], samples, ..options() };
-        Report::of(&Rows::of(rows.clone()).unwrap(), &options, &registry()).unwrap().html()
+        Report::of(&Rows::of(rows.clone()).unwrap(), &options, &registry(), &Syntheses::linear()).unwrap().html()
     };
     let html = shown("bundled", 3);
     assert_eq!(html.matches("src=\"data:image/jpeg;base64,").count(), 6);
@@ -353,10 +353,55 @@ fn the_worst_samples_are_coded_again_and_shown() {
     assert!(html.contains(&format!("<code>{worst}</code>")) && html.contains("decoded: thing 3"));
     assert!(!shown("bundled", 0).contains("data:image"));
     let other = Options { data: vec![("other".to_owned(), manifest.clone())], ..options() };
-    let error = Report::of(&Rows::of(rows.clone()).unwrap(), &other, &registry()).unwrap_err();
+    let error = Report::of(&Rows::of(rows.clone()).unwrap(), &other, &registry(), &Syntheses::linear()).unwrap_err();
     assert!(error.code() == Code::Config && error.remedy().contains("bundled"), "{error}");
     rows[3].sample_id = Some("unheard of".to_owned());
     let options = Options { data: vec![("bundled".to_owned(), manifest.clone())], samples: 3, ..options() };
-    let error = Report::of(&Rows::of(rows.clone()).unwrap(), &options, &registry()).unwrap_err();
+    let error = Report::of(&Rows::of(rows.clone()).unwrap(), &options, &registry(), &Syntheses::linear()).unwrap_err();
     assert!(error.code() == Code::Config && error.what().contains("unheard of"), "{error}");
+}
+
+#[test]
+fn what_decodes_competes_as_a_codec_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = bundled::unpack(folder.path()).unwrap().join("images");
+    let entries = afferent_media::manifest::Manifest::open(&manifest, &[]).unwrap().entries().to_vec();
+    let store = afferent_models::Store::new(folder.path(), None).unwrap();
+    let flavours = afferent_runtime::Flavours::default();
+    let tract = afferent_runtime::backend::Require::Tract;
+    let syntheses = Syntheses::new(store, Some(tract), flavours).unwrap();
+    let mut rows = Vec::new();
+    for (flavour, miss) in [("linear", 2), ("faithful", 4)] {
+        for knob in [20.0, 50.0] {
+            let network = syntheses.digest("optic", flavour);
+            for (row, entry) in images("optic", "fast", Some(knob), 900, miss, 8).into_iter().zip(&entries) {
+                rows.push(Row {
+                    sample_id: Some(entry.id.clone()),
+                    data_set: Some("bundled".to_owned()),
+                    codec_version: 1,
+                    synthesis: Some(flavour.to_owned()),
+                    synthesis_provider: network.as_ref().map(|_| "tract/cpu".to_owned()),
+                    synthesis_sha256: network.clone(),
+                    sample_score: row.agrees.map(|agrees| f64::from(u8::from(agrees))),
+                    ..row
+                });
+            }
+        }
+    }
+    let options = Options { data: vec![("bundled".to_owned(), manifest)], samples: 1, ..options() };
+    let html = |rows: &[Row]| {
+        let registry = afferent_agent::registry();
+        Report::of(&Rows::of(rows.to_vec()).unwrap(), &options, &registry, &syntheses).unwrap().html()
+    };
+    let page = html(&rows);
+    for part in ["optic/linear fast", "Worst samples: optic/faithful fast", "syntheses", "optic/faithful on tract/cpu"]
+    {
+        assert!(page.contains(part), "`{part}` is missing");
+    }
+    // What another network made cannot be made again.
+    for row in rows.iter_mut().filter(|row| row.synthesis_sha256.is_some()) {
+        row.synthesis_sha256 = Some("of another build".to_owned());
+    }
+    let page = html(&rows);
+    assert!(page.contains("optic/faithful fast") && !page.contains("Worst samples: optic/faithful"));
 }

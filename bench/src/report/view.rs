@@ -167,7 +167,7 @@ impl<'a> View<'a> {
     fn similarity(&self, figure: usize, metric: usize) -> Result<Chart> {
         let (about, board, similarity) = (self.figures[figure], self.board, &METRICS[metric]);
         let series = board.codecs.iter().map(|codec| Series {
-            name: codec.name.to_owned(),
+            name: codec.name.clone(),
             style: codec.style,
             kind: Kind::Marks,
             points: codec
@@ -312,7 +312,7 @@ impl<'a> View<'a> {
         let (about, board) = (self.figures[figure], self.board);
         let rate = format!("rate, {}", board.set.unit());
         let anchor = board.codecs.first();
-        let ratio = format!("ratio to {}", anchor.map_or("–", |anchor| anchor.name));
+        let ratio = format!("ratio to {}", anchor.map_or("–", |anchor| anchor.name.as_str()));
         let mut grid = Grid::new(
             format!("Rate at equal {}", about.name()),
             "PCHIP of log rate over the figure on the codec's Pareto front over presets, knobs and sizes; bootstrap over groups, \
@@ -346,7 +346,7 @@ impl<'a> View<'a> {
                 let ratio = Resampled::fold(&[&drawn, &of_anchor], |rates| rate_ratio(rates[0], rates[1]));
                 let ratio = both.then(|| self.over_points(&ratio)).flatten();
                 grid.rows.push(vec![
-                    codec.name.into(),
+                    codec.name.clone().into(),
                     format!("{:.0} %", 100.0 * share).into(),
                     Cell::Number(quality),
                     self.over_points(&drawn).into(),
@@ -387,7 +387,7 @@ impl<'a> View<'a> {
                 y.is_finite().then_some(Point { x, y, interval: None, label: format!("{} {name}", codec.name), note })
             });
             let points = points.collect();
-            series.push(Series { name: codec.name.to_owned(), style: codec.style, kind: Kind::Marks, points });
+            series.push(Series { name: codec.name.clone(), style: codec.style, kind: Kind::Marks, points });
         }
         Chart {
             title: format!("Encoder's cost at {:.0} % of pristine {}", 100.0 * COST_SHARE, about.name()),

@@ -20,13 +20,19 @@
 //! presets = ["420-optimised"]            # by default the codec's first
 //! knobs = [5, 10, 25, 50, 75, 95]        # by default the codec's three points
 //! resize = ["none", "1/2"]               # by default none
+//!
+//! [[codec]]
+//! id = "optic"
+//! synthesis = ["linear", "faithful"]     # what decodes; by default faithful
 //! ```
 //!
 //! The source's own files are an operating point too: codec `source`, whose rate
 //! is their size.
 
 use afferent_codec::{Registry, Resize, Settings};
+use afferent_measure::row::coder;
 use afferent_media::{Code, Error, Modality, Result};
+use afferent_runtime::synthesis;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -80,6 +86,8 @@ pub struct Codec {
     /// Sizes at which images are coded.
     #[serde(default = "as_they_are")]
     pub resize: Vec<Resize>,
+    /// What decodes, of a codec that leaves the choice; one bitstream, as many points.
+    pub synthesis: Option<Vec<String>>,
 }
 
 fn as_they_are() -> Vec<Resize> {
@@ -126,9 +134,19 @@ pub struct Point {
     pub knob: Option<f32>,
     /// Size at which the sample is coded.
     pub resize: Resize,
+    /// What decodes, of a codec that leaves the choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis: Option<String>,
 }
 
 impl Point {
+    /// What the point's packets are called on their way: with the synthesis, which is
+    /// chosen by this name.
+    #[must_use]
+    pub(super) fn stream_name(&self) -> String {
+        format!("{} {} {}", coder(&self.codec, self.synthesis.as_deref()), self.preset, self.resize)
+    }
+
     /// The codec's settings at this point.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -197,15 +215,35 @@ impl Plan {
                 (None, Some(knob)) => knob.points.into_iter().map(Some).collect(),
                 (None, None) => vec![None],
             };
-            for resize in &codec.resize {
+            let syntheses: Vec<Option<String>> = match (&codec.synthesis, descriptor.synthesis) {
+                (Some(syntheses), true) => syntheses.iter().cloned().map(Some).collect(),
+                (None, true) => vec![Some(synthesis::DEFAULT.to_owned())],
+                (None, false) => vec![None],
+                (Some(_), false) => {
+                    return Err(Error::new(
+                        Code::Config,
+                        format!("{} decodes in one way only", codec.id),
+                        "leave `synthesis` out",
+                    ));
+                }
+            };
+            let sizes =
+                codec.resize.iter().flat_map(|resize| syntheses.iter().map(move |synthesis| (resize, synthesis)));
+            for (resize, synthesis) in sizes {
                 for preset in &presets {
                     for &knob in &knobs {
-                        let point = Point { codec: codec.id.clone(), preset: preset.clone(), knob, resize: *resize };
+                        let point = Point {
+                            codec: codec.id.clone(),
+                            preset: preset.clone(),
+                            knob,
+                            resize: *resize,
+                            synthesis: synthesis.clone(),
+                        };
                         point.settings().resolve(descriptor)?;
                         if points.contains(&point) {
                             return Err(Error::new(
                                 Code::Config,
-                                format!("the plan has {} {preset} {knob:?} {resize} twice", codec.id),
+                                format!("the plan has {} at {knob:?} twice", point.stream_name()),
                                 "name each operating point once",
                             ));
                         }
@@ -252,8 +290,25 @@ mod tests {
         assert_eq!(plan.data[0].path, "/plans/here");
         let points = plan.points(&registry).unwrap();
         assert_eq!(points.len(), 1 + 3 * 2 * 2);
-        assert_eq!(points[0], Point { codec: "png".into(), preset: "fast".into(), knob: None, resize: Resize::NONE });
+        let png =
+            Point { codec: "png".into(), preset: "fast".into(), knob: None, resize: Resize::NONE, synthesis: None };
+        assert_eq!(points[0], png);
         assert_eq!(points[12].resize.to_string(), "1/4");
+        let known = serde_json::to_value(&png).unwrap();
+        assert_eq!(known.as_object().unwrap().len(), 4, "plans without a synthesis are what they were: {known}");
+    }
+
+    #[test]
+    fn one_bitstream_is_as_many_points_as_ways_to_decode_it() {
+        let points = |synthesis: &str| {
+            let plan = parse(&format!("[[data]]\npath = 'x'\n[[codec]]\nid = 'optic'\nknobs = [5, 40]\n{synthesis}"));
+            plan.unwrap().points(&afferent_agent::registry()).unwrap()
+        };
+        let names = |points: Vec<Point>| points.iter().map(Point::stream_name).collect::<Vec<_>>();
+        assert_eq!(names(points("")), ["optic/faithful fast none"; 2]);
+        let all = names(points("synthesis = ['linear', 'generative']"));
+        assert_eq!(all.len(), 4);
+        assert_eq!((all[0].as_str(), all[3].as_str()), ("optic/linear fast none", "optic/generative fast none"));
     }
 
     #[test]
@@ -268,6 +323,7 @@ mod tests {
             (format!("{codec}knobs = [500]\n"), "quality = 500"),
             (format!("{codec}presets = ['best']\n"), "best"),
             (format!("{codec}resize = ['2/1']\n"), "2/1"),
+            (format!("{codec}synthesis = ['linear']\n"), "one way only"),
             ("[[data]]\npath = 'x'\n[[codec]]\nid = 'opus'\n".to_owned(), "audio"),
             ("[[data]]\npath = 'x'\nlimit = 0\n[[codec]]\nid = 'png'\n".to_owned(), "limit"),
         ] {

@@ -86,6 +86,8 @@ impl Avif {
                 whole: true,
                 points: [10.0, 35.0, 70.0],
             }),
+            progressive: false,
+            synthesis: false,
             presets: &["s6", "s0", "s10"],
             licence: "BSD-2-Clause",
             extension: "avif",

@@ -62,6 +62,8 @@ impl Jpeg {
                 whole: true,
                 points: [5.0, 25.0, 75.0],
             }),
+            progressive: false,
+            synthesis: false,
             presets: &["420", "444", "420-optimised", "444-optimised", "420-progressive", "444-progressive"],
             licence: "IJG AND BSD-3-Clause AND Zlib",
             extension: "jpg",

@@ -76,6 +76,8 @@ impl Opus {
                 whole: false,
                 points: [6.0, 16.0, 32.0],
             }),
+            progressive: false,
+            synthesis: false,
             presets: &["audio", "voip", "lowdelay"],
             licence: "BSD-3-Clause",
             extension: "opus-packets",

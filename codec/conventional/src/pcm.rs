@@ -39,6 +39,8 @@ impl Pcm {
             frame_samples: 1,
             macs_per_unit: None,
             knob: None,
+            progressive: false,
+            synthesis: false,
             presets: &["s16"],
             licence: env!("CARGO_PKG_LICENSE"),
             extension: "s16le",

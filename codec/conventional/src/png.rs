@@ -37,6 +37,8 @@ impl Png {
             frame_samples: 0,
             macs_per_unit: None,
             knob: None,
+            progressive: false,
+            synthesis: false,
             presets: &["fast", "balanced", "high"],
             licence: "MIT OR Apache-2.0",
             extension: "png",

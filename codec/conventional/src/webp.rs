@@ -58,6 +58,8 @@ impl Webp {
                 whole: false,
                 points: [0.0, 25.0, 75.0],
             }),
+            progressive: false,
+            synthesis: false,
             presets: &["m4", "m0", "m6"],
             licence: "BSD-3-Clause",
             extension: "webp",

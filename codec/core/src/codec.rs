@@ -184,6 +184,12 @@ pub trait Codec: Send + Sync {
     /// What it is.
     fn descriptor(&self) -> &Descriptor;
 
+    /// First eight bytes of the SHA-256 of what was learned and both ends must share:
+    /// weights, tables. Written into every container; a decoder takes no other.
+    fn weights(&self) -> Option<[u8; 8]> {
+        None
+    }
+
     /// What a preset (one of the descriptor's) settles beside the knob, for whoever
     /// compares codecs: `key=value` words of the encoder's effort, chroma
     /// subsampling, colour matrix and range, for example

@@ -296,8 +296,12 @@ impl<'a> Container<'a> {
     /// # Errors
     /// [`Code::Corrupt`], naming the chunks.
     pub fn intact(self) -> Result<Self> {
+        self.check_intact().map(|()| self)
+    }
+
+    pub(crate) fn check_intact(&self) -> Result<()> {
         if self.damaged.is_empty() {
-            return Ok(self);
+            return Ok(());
         }
         Err(Error::new(
             Code::Corrupt,

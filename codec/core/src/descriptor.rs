@@ -109,6 +109,12 @@ pub struct Descriptor {
     pub macs_per_unit: Option<f32>,
     /// The rate knob; `None` for a codec with one operating point.
     pub knob: Option<Knob>,
+    /// Whether a picture or recording decodes, coarser or in part, from the chunks
+    /// that are there where others are damaged or missing.
+    pub progressive: bool,
+    /// Whether a network may decode its bitstream instead of the codec's own linear
+    /// inverse; which networks there are, the zoo says.
+    pub synthesis: bool,
     /// Presets by name, the default first. Never empty.
     pub presets: &'static [&'static str],
     /// SPDX expression of the implementation's licence.

@@ -54,7 +54,7 @@ impl SampleEncoder {
             preset: preset.to_owned(),
             knob,
             geometry,
-            weights: None,
+            weights: codec.weights(),
         };
         let writer = ContainerWriter::new();
         Ok(Self { inner, header, resize: settings.resize, resized_in: None, writer })
@@ -139,11 +139,13 @@ impl SampleDecoder {
     }
 
     /// Decodes a parsed container; an image that was resized before coding comes
-    /// back at its source's size.
+    /// back at its source's size. Where chunks are damaged or missing, a codec that
+    /// is progressive decodes from those that are there; `container.damaged` says
+    /// which it went without.
     ///
     /// # Errors
     /// [`Code::NotFound`] for a codec that is not in the registry,
-    /// [`Code::Unsupported`] for another version of its bitstream,
+    /// [`Code::Unsupported`] for another version of its bitstream or other weights,
     /// [`Code::Corrupt`] for damaged or contradictory content, [`Code::Limit`]
     /// before memory is taken for a sample above the limits.
     pub fn decode(&mut self, container: &Container<'_>) -> Result<Sample> {
@@ -164,6 +166,25 @@ impl SampleDecoder {
                 ),
                 "use a build that knows this version",
             ));
+        }
+        if header.weights != codec.weights() {
+            let told = |weights: Option<[u8; 8]>| match weights {
+                Some(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                None => "none".to_owned(),
+            };
+            return Err(Error::new(
+                Code::Unsupported,
+                format!(
+                    "{} was coded with other tables than this build has ({}, here {})",
+                    header.codec,
+                    told(header.weights),
+                    told(codec.weights())
+                ),
+                "use a build that knows these tables",
+            ));
+        }
+        if !descriptor.progressive {
+            container.check_intact()?;
         }
         match &header.geometry {
             Geometry::Image(shape) | Geometry::ResizedImage(shape, _) => {

@@ -103,6 +103,8 @@ impl Optic {
                 whole: true,
                 points: [20.0, 35.0, 50.0],
             }),
+            progressive: true,
+            synthesis: true,
             presets: &["rdo", FAST],
             licence: "Apache-2.0",
             extension: "optic",
@@ -129,9 +131,12 @@ impl Codec for Optic {
         &self.descriptor
     }
 
+    fn weights(&self) -> Option<[u8; 8]> {
+        Some(tables::digest())
+    }
+
     fn settings_note(&self, _: &str) -> String {
-        let synthesis = self.synthesis.as_ref().map_or("linear", Synthesis::name);
-        format!("chroma=420 matrix=bt601 range=full synthesis={synthesis}")
+        "chroma=420 matrix=bt601 range=full".to_owned()
     }
 
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {

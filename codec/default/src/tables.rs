@@ -8,6 +8,7 @@ use crate::contexts::{COUNT, FEATURES, Weights, ZONES};
 use crate::expect::Lines;
 use crate::latents::{CHROMA_BANDS, LUMA_BANDS};
 use afferent_codec::entropy::Adaptive;
+use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
 pub(crate) static MATRICES: &[u8] = include_bytes!("../tables/matrices.bin");
@@ -59,6 +60,15 @@ pub(crate) static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     debug_assert!(numbers.0.is_empty());
     Tables { matrices, lines: Lines::new(&weights), models }
 });
+
+/// First eight bytes of the SHA-256 of the files, one after the other: containers name it.
+pub(crate) fn digest() -> [u8; 8] {
+    static DIGEST: LazyLock<[u8; 8]> = LazyLock::new(|| {
+        let digest = Sha256::new().chain_update(MATRICES).chain_update(CONTEXTS).finalize();
+        std::array::from_fn(|at| digest[at])
+    });
+    *DIGEST
+}
 
 struct Numbers(&'static [u8]);
 

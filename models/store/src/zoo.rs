@@ -30,6 +30,8 @@ const EMBEDDED: &[(&str, &[u8])] = &[
     ("labels/chest-xray-2.txt", include_bytes!("../../zoo/labels/chest-xray-2.txt")),
     ("labels/coco-80.txt", include_bytes!("../../zoo/labels/coco-80.txt")),
     ("labels/imagenet-1k.txt", include_bytes!("../../zoo/labels/imagenet-1k.txt")),
+    ("optic/faithful.onnx", include_bytes!("../../zoo/optic/faithful.onnx")),
+    ("optic/generative.onnx", include_bytes!("../../zoo/optic/generative.onnx")),
     ("st-lpips-alex/graph.onnx", include_bytes!("../../zoo/st-lpips-alex/graph.onnx")),
 ];
 
@@ -120,6 +122,8 @@ pub enum Task {
     ObjectDetection,
     /// How far a distorted image (`dist`) is from its reference (`ref`): one number.
     ImageSimilarity,
+    /// A codec's latents and its linear inverse to a picture: part of a decoder.
+    ImageSynthesis,
 }
 
 impl std::fmt::Display for Task {
@@ -129,6 +133,7 @@ impl std::fmt::Display for Task {
             Self::ImageSegmentation => "image-segmentation",
             Self::ObjectDetection => "object-detection",
             Self::ImageSimilarity => "image-similarity",
+            Self::ImageSynthesis => "image-synthesis",
         })
     }
 }
@@ -204,6 +209,17 @@ pub struct Detection {
     pub nms_iou: f32,
 }
 
+/// Whose bitstream a network turns into pictures, and in which manner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Synthesis {
+    /// Codec by id; its documentation has the network's contract.
+    pub codec: String,
+    /// What a user asks for it by: lower-case letters, digits and `-`, and not
+    /// `linear`, which is the codec's own inverse without a network.
+    pub flavour: String,
+}
+
 fn unstated() -> String {
     "unstated".to_owned()
 }
@@ -252,6 +268,9 @@ pub struct ModelManifest {
     pub segmentation: Option<Segmentation>,
     /// What the answer means, for [`Task::ObjectDetection`].
     pub detection: Option<Detection>,
+    /// Which decoder it is part of, for [`Task::ImageSynthesis`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthesis: Option<Synthesis>,
 }
 
 /// The models that are known.
@@ -326,6 +345,15 @@ impl Zoo {
                     "give every model a name of its own",
                 ));
             }
+            if let Some(Synthesis { codec, flavour }) = &model.synthesis
+                && self.synthesis(codec, flavour).is_ok()
+            {
+                return Err(Error::new(
+                    Code::Config,
+                    format!("two syntheses of {codec} are called `{flavour}`"),
+                    "give every one a flavour of its own",
+                ));
+            }
             self.models.push(model);
         }
         Ok(())
@@ -348,6 +376,32 @@ impl Zoo {
                 Code::NotFound,
                 format!("no model is called `{name}`"),
                 format!("choose one of {}, or add it in a zoo file of your own", known.join(", ")),
+            )
+        })
+    }
+}
+
+impl Zoo {
+    /// The network that decodes the bitstream of `codec` in this flavour.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], naming the flavours that there are.
+    pub fn synthesis(&self, codec: &str, flavour: &str) -> Result<&ModelManifest> {
+        let of_codec = || {
+            self.models
+                .iter()
+                .filter_map(|model| Some((model, model.synthesis.as_ref()?)))
+                .filter(|(_, s)| s.codec == codec)
+        };
+        of_codec().find(|(_, synthesis)| synthesis.flavour == flavour).map(|(model, _)| model).ok_or_else(|| {
+            let known: Vec<&str> = of_codec().map(|(_, synthesis)| synthesis.flavour.as_str()).collect();
+            Error::new(
+                Code::NotFound,
+                format!("{codec} has no synthesis `{flavour}`"),
+                format!(
+                    "use one of: {}; or add a network in a zoo file of your own",
+                    ["linear"].into_iter().chain(known).collect::<Vec<_>>().join(", ")
+                ),
             )
         })
     }
@@ -377,6 +431,19 @@ impl ModelManifest {
         }
         if self.detection.is_some() != (self.task == Task::ObjectDetection) {
             return wrong("detection", "is for object detection, which needs it", "say what the output means");
+        }
+        if self.synthesis.is_some() != (self.task == Task::ImageSynthesis) {
+            return wrong("synthesis", "is for image synthesis, which needs it", "say of which codec, and the flavour");
+        }
+        if let Some(Synthesis { flavour, .. }) = &self.synthesis {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if flavour.is_empty() || flavour == "linear" || !flavour.chars().all(plain) {
+                return wrong(
+                    "synthesis.flavour",
+                    "not a plain name of a network",
+                    "use lower-case letters, digits and `-`; `linear` means no network",
+                );
+            }
         }
         if let Some(Detection { score, nms_iou, .. }) = self.detection
             && ![score, nms_iou].iter().all(|fraction| (0.0..=1.0).contains(fraction))
@@ -590,11 +657,21 @@ mod tests {
             if let Some(segmentation) = &model.segmentation {
                 names.extend(segmentation.read_classes().unwrap());
             }
-            let named = model.task == Task::ImageSimilarity || !names.is_empty();
+            let unnamed = matches!(model.task, Task::ImageSimilarity | Task::ImageSynthesis);
+            let named = unnamed || !names.is_empty();
             assert!(named && names.iter().all(|name| !name.trim().is_empty()), "{}", model.name);
         }
         let labels = zoo.get("efficientnet-lite0").unwrap().read_labels().unwrap();
         assert_eq!((labels[0].as_str(), labels[999].as_str()), ("tench", "toilet paper"));
+        for flavour in ["faithful", "generative"] {
+            let model = zoo.synthesis("optic", flavour).unwrap();
+            let Source::Embedded { file } = &model.source else { panic!("{flavour} is not embedded") };
+            assert_eq!(model.name, format!("optic-{flavour}"));
+            assert_eq!(model.sha256, Some(Sha256::of(embedded(file).unwrap())), "{flavour}: what export.py printed");
+        }
+        let error = zoo.synthesis("optic", "cubist").unwrap_err();
+        assert_eq!(error.code(), Code::NotFound);
+        assert!(error.remedy().contains("linear, faithful, generative"), "{error}");
         let error = zoo.get("alexnet").unwrap_err();
         assert_eq!(error.code(), Code::NotFound);
         assert!(error.remedy().contains("efficientnet-lite0"));
@@ -647,6 +724,9 @@ mod tests {
             ("task = \"object-detection\"", "task = \"image-classification\"", "`detection`"),
             ("output = \"logits\"", "output = \"colours\"", "colours"),
             ("decoder = \"fastestdet\"", "decoder = \"slowestdet\"", "slowestdet"),
+            ("task = \"image-synthesis\"", "task = \"image-similarity\"", "`synthesis`"),
+            ("flavour = \"faithful\"", "flavour = \"linear\"", "`synthesis.flavour`"),
+            ("flavour = \"faithful\"", "flavour = \"generative\"", "two syntheses of optic"),
             ("score = 0.65", "score = nan", "`detection`"),
             ("nms_iou = 0.45", "nms_iou = 1.5", "`detection`"),
             (
