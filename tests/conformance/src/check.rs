@@ -102,8 +102,7 @@ fn outcome(
     decoded: &Path,
 ) -> Result<Outcome> {
     let path = streams.join(record.file());
-    let stream =
-        fs::read(&path).map_err(|cause| Error::io(format!("{} cannot be read", path.display()), cause))?;
+    let stream = fs::read(&path).map_err(|cause| Error::io(format!("{} cannot be read", path.display()), cause))?;
     let bytes = record.stream == own.stream;
     let (sample, latents) = match decode(decoder, &stream) {
         Ok(decoded) => decoded,

@@ -24,12 +24,17 @@ pub fn run(
     threads: usize,
 ) -> Result<Vec<Record>> {
     for folder in [&out.join("streams"), decoded] {
-        fs::create_dir_all(folder)
-            .map_err(|cause| Error::io(format!("{} cannot be made", folder.display()), cause))?;
+        fs::create_dir_all(folder).map_err(|cause| Error::io(format!("{} cannot be made", folder.display()), cause))?;
     }
     let points = points(registry);
     let jobs: Vec<(usize, &Vector)> = (0..points.len())
-        .flat_map(|point| vectors.iter().filter(|vector| points[point].takes(vector)).map(move |vector| (point, vector)).collect::<Vec<_>>())
+        .flat_map(|point| {
+            vectors
+                .iter()
+                .filter(|vector| points[point].takes(vector))
+                .map(move |vector| (point, vector))
+                .collect::<Vec<_>>()
+        })
         .collect();
     let sources: HashMap<&str, String> = vectors.iter().map(|v| (&*v.name, digest::sample(&v.sample))).collect();
     let records = work::spread(threads, jobs.len(), |worker: &mut Worker, at| {

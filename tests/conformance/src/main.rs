@@ -127,8 +127,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode> {
 fn matrix(args: &MatrixArgs) -> Result<ExitCode> {
     let mut checks = Vec::new();
     for path in &args.checks {
-        let text =
-            fs::read(path).map_err(|cause| Error::io(format!("{} cannot be read", path.display()), cause))?;
+        let text = fs::read(path).map_err(|cause| Error::io(format!("{} cannot be read", path.display()), cause))?;
         checks.push(serde_json::from_slice(&text).map_err(|cause| {
             let what = format!("{} was not written by `check`", path.display());
             Error::new(Code::Corrupt, what, "run `conformance check` again").caused_by(cause)

@@ -41,7 +41,9 @@ impl Matrix {
     #[must_use]
     pub fn text(&self) -> String {
         let machines = self.machines();
-        let mut page = String::from("| build | target | opt-level | target-cpu | vector extensions found |\n|---|---|---|---|---|\n");
+        let mut page = String::from(
+            "| build | target | opt-level | target-cpu | vector extensions found |\n|---|---|---|---|---|\n",
+        );
         for machine in &machines {
             let Machine { name, target, opt_level, target_cpu, features, .. } = machine;
             let _ = writeln!(page, "| {name} | {target} | {opt_level} | {target_cpu} | {} |", features.join(" "));
@@ -53,7 +55,9 @@ impl Matrix {
             let streams = all.first().map_or(0, |found| found.streams);
             let simd: Vec<String> = machines
                 .iter()
-                .filter_map(|m| m.codecs.iter().find(|(id, ..)| id == codec).map(|(_, _, simd)| format!("{} {simd}", m.name)))
+                .filter_map(|m| {
+                    m.codecs.iter().find(|(id, ..)| id == codec).map(|(_, _, simd)| format!("{} {simd}", m.name))
+                })
                 .collect();
             let _ = write!(
                 page,

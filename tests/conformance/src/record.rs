@@ -96,8 +96,7 @@ impl Record {
     /// Whether `other` is of the same codec, point and vector.
     #[must_use]
     pub fn same_place(&self, other: &Self) -> bool {
-        (&self.codec, &self.preset, self.knob, &self.vector)
-            == (&other.codec, &other.preset, other.knob, &other.vector)
+        (&self.codec, &self.preset, self.knob, &self.vector) == (&other.codec, &other.preset, other.knob, &other.vector)
     }
 }
 
@@ -110,8 +109,7 @@ pub fn read(folder: &Path) -> Result<(Machine, Vec<Record>)> {
         let path = folder.join(name);
         fs::read_to_string(&path).map_err(|cause| Error::io(format!("{} cannot be read", path.display()), cause))
     };
-    let wrong =
-        |cause: serde_json::Error| foreign(format!("{} holds no records", folder.display())).caused_by(cause);
+    let wrong = |cause: serde_json::Error| foreign(format!("{} holds no records", folder.display())).caused_by(cause);
     let machine = serde_json::from_str(&text("machine.json")?).map_err(wrong)?;
     let records = text("records.jsonl")?.lines().map(serde_json::from_str).collect::<Result<_, _>>().map_err(wrong)?;
     Ok((machine, records))
