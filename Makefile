@@ -5,7 +5,7 @@ PROFILE := ci
 BIN := target/$(PROFILE)
 DEMO ?=
 
-.PHONY: demo test build lint bench results audit system
+.PHONY: demo test build lint bench results conformance audit system
 
 demo: build
 	$(BIN)/afferent demo $(DEMO)
@@ -34,6 +34,12 @@ results: build
 	$(BIN)/afferent bench sweep bench/plans/images.toml --out target/results/images
 	$(BIN)/afferent bench sweep bench/plans/presets.toml --out target/results/presets --workers 1
 	tools/publish-results $(BIN)/afferent target/results $(RESULTS)
+
+# Whether bitstreams mean the same on x86-64 and arm64, whatever the build. Kept with
+# CONFORMANCE="--out docs/results --instructions".
+CONFORMANCE ?=
+conformance: system
+	tools/conformance $(CONFORMANCE)
 
 audit:
 	@cargo deny --version >/dev/null 2>&1 || { \

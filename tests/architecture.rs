@@ -15,6 +15,7 @@ fn room(package: &str) -> &'static str {
         "afferent-bench" => "bench",
         "afferent-boards-spec" | "afferent-boards-hal" => "boards/on-board",
         "afferent-boards-flash" => "boards/flash",
+        "afferent-conformance" => "tests",
         name if name.starts_with("afferent-link") => "link",
         name if name.starts_with("afferent-codec") => "codec",
         name if name.starts_with("afferent-models") => "models",
@@ -40,6 +41,7 @@ fn may_use(room: &str) -> &'static [&'static str] {
         "edge-agent" => &["codec", "journal", "link", "boards/on-board"],
         "runtime" => &["codec", "journal", "link", "measure", "models"],
         "bench" => &["codec", "journal", "link", "measure", "models", "edge-agent", "runtime"],
+        "tests" => &["codec"],
         _ => &[],
     }
 }
