@@ -305,10 +305,10 @@ mod tests {
             plan.unwrap().points(&afferent_agent::registry()).unwrap()
         };
         let names = |points: Vec<Point>| points.iter().map(Point::stream_name).collect::<Vec<_>>();
-        assert_eq!(names(points("")), ["optic/faithful fast none"; 2]);
+        assert_eq!(names(points("")), ["optic/faithful rdo none"; 2]);
         let all = names(points("synthesis = ['linear', 'generative']"));
         assert_eq!(all.len(), 4);
-        assert_eq!((all[0].as_str(), all[3].as_str()), ("optic/linear fast none", "optic/generative fast none"));
+        assert_eq!((all[0].as_str(), all[3].as_str()), ("optic/linear rdo none", "optic/generative rdo none"));
     }
 
     #[test]

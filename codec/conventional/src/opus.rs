@@ -76,7 +76,7 @@ impl Opus {
                 whole: false,
                 points: [6.0, 16.0, 32.0],
             }),
-            progressive: false,
+            progressive: true,
             synthesis: false,
             presets: &["audio", "voip", "lowdelay"],
             licence: "BSD-3-Clause",

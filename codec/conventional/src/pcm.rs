@@ -39,7 +39,7 @@ impl Pcm {
             frame_samples: 1,
             macs_per_unit: None,
             knob: None,
-            progressive: false,
+            progressive: true,
             synthesis: false,
             presets: &["s16"],
             licence: env!("CARGO_PKG_LICENSE"),

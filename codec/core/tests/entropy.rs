@@ -346,5 +346,5 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-const GOLDEN: &str = "e7ae1bb3d7c712061617faf0ea32a7a7ae49df69cfb623c38460912c86deacd48e80";
+const GOLDEN: &str = "e7af6ff0ef5254480ca381a8f7a85858c1b4978df3975938dd49e314c62b4fbac840";
 const GOLDEN_RUN: &str = "7fff8000000000000000000000000000000000000040";

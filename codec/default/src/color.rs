@@ -114,12 +114,10 @@ pub(crate) fn join(planes: &[Samples], width: usize, height: usize, format: Pixe
     for (y, row) in to.chunks_exact_mut(width * 3).enumerate().take(height) {
         // Chroma samples lie between pixels: weights 3/4 and 1/4 of the two nearest.
         let near = (y / 2).min(rows - 1);
-        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(rows - 1) };
+        let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(rows - 1) };
         let line = |plane: &Samples, x: usize| {
-            let column = |x: usize| {
-                3 * i32::from(plane.data[near * half + x]) + i32::from(plane.data[far * half + x])
-            };
-            let other = if x % 2 == 0 { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(half - 1) };
+            let column = |x: usize| 3 * i32::from(plane.data[near * half + x]) + i32::from(plane.data[far * half + x]);
+            let other = if x.is_multiple_of(2) { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(half - 1) };
             (3 * column(x / 2) + column(other) + 8) >> 4
         };
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {

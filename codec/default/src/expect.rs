@@ -7,8 +7,8 @@
 //! spread out from each coefficient that is not 0, which few are.
 
 use crate::contexts::{NEAR, PLANES, SPATIAL, Weights, ZONES, zone};
-use crate::simd::{Work, widest};
 use crate::latents::{CHROMA_BANDS, LUMA_BANDS, Latents, Plane, extent};
+use crate::simd::{Work, widest};
 
 /// Magnitudes above this are alike as neighbours.
 pub(crate) const CAP: i32 = 15;
@@ -56,12 +56,12 @@ impl Lines {
         let mut near = Box::new([[[[0; NEAR.len()]; ROW]; ROW]; PLANES]);
         for (plane, near) in near.iter_mut().enumerate() {
             let bands = if plane == 0 { LUMA_BANDS } else { CHROMA_BANDS };
-            for v in 0..bands {
-                for u in 0..bands {
+            for (v, near) in near.iter_mut().enumerate().take(bands) {
+                for (u, near) in near.iter_mut().enumerate().take(bands) {
                     for (k, (dv, du)) in NEAR.into_iter().enumerate() {
                         let (tv, tu) = (v + dv, u as isize + du);
                         if tv < bands && (0..bands as isize).contains(&tu) {
-                            near[v][u][k] = weights[zone(plane, tv, tu as usize)][SPATIAL + k];
+                            near[k] = weights[zone(plane, tv, tu as usize)][SPATIAL + k];
                         }
                     }
                 }
@@ -143,7 +143,6 @@ impl Expected {
             }
         }
     }
-
 }
 
 /// The filling of R × R = N bands, of which the lowest `known` along each axis are.

@@ -1,8 +1,8 @@
 //! The codec: strips, layers and chunks around transform, quantiser and walk.
 
 use crate::color;
-use crate::latents::{BLOCK, CHROMA_BANDS, LAYERS, LUMA_BANDS, Latents};
 use crate::color::Split;
+use crate::latents::{BLOCK, CHROMA_BANDS, LAYERS, LUMA_BANDS, Latents};
 use crate::quantiser::{FINEST, Quantiser, Rounding, Thinning, restore, step};
 use crate::simd::widest;
 use crate::tables::TABLES;
@@ -98,7 +98,8 @@ impl Head {
 
     /// The layers that share each chunk of a strip.
     fn shares(self) -> &'static [Range<usize>] {
-        if self.layered { &[0..1, 1..2, 2..3] } else { &[0..LAYERS] }
+        const ALL: &Range<usize> = &(0..LAYERS);
+        if self.layered { &[0..1, 1..2, 2..3] } else { std::slice::from_ref(ALL) }
     }
 }
 
@@ -120,9 +121,8 @@ impl StepMap {
     pub fn new(width: u32, height: u32, mut offset: impl FnMut(usize, usize) -> i8) -> Self {
         let columns = (width as usize).div_ceil(REGION);
         let rows = (height as usize).div_ceil(REGION);
-        let offsets = (0..columns * rows)
-            .map(|at| offset(at % columns, at / columns).clamp(-Self::MOST, Self::MOST))
-            .collect();
+        let offsets =
+            (0..columns * rows).map(|at| offset(at % columns, at / columns).clamp(-Self::MOST, Self::MOST)).collect();
         Self { columns, offsets }
     }
 
@@ -404,11 +404,8 @@ pub(crate) fn parse(chunks: &[Chunk<'_>], limits: &Limits) -> Result<Parsed> {
             latents.reset(columns, strip.len(), head.colour);
             latents
         });
-        let mut picture = Parsed {
-            head,
-            map: StepMap::new(head.width, head.height, |_, _| 0),
-            strips: latents.collect(),
-        };
+        let mut picture =
+            Parsed { head, map: StepMap::new(head.width, head.height, |_, _| 0), strips: latents.collect() };
         let mut progress: Vec<Progress<'_>> = strips.iter().map(|_| Progress::default()).collect();
         let at = chunk.index;
         read(chunk.bytes, &mut picture, &strips[at], at, 0, &mut progress[at])?;

@@ -18,13 +18,7 @@ pub(crate) const MATRIX_BITS: u32 = 13;
 ///
 /// # Panics
 /// If `data` is too short.
-pub(crate) fn rows<const N: usize>(
-    matrix: &[[i16; N]; N],
-    data: &mut [i16],
-    stride: usize,
-    lanes: usize,
-    shift: u32,
-) {
+pub(crate) fn rows<const N: usize>(matrix: &[[i16; N]; N], data: &mut [i16], stride: usize, lanes: usize, shift: u32) {
     const { assert!(N.is_multiple_of(2)) };
     assert!(lanes <= stride && data.len() >= (N - 1) * stride + lanes, "the rows do not fit");
     let mut done = 0;

@@ -32,10 +32,7 @@ pub struct Synthesis {
 
 impl Synthesis {
     /// A synthesis whose network `load` makes.
-    pub fn new(
-        name: impl Into<String>,
-        load: impl Fn() -> Result<Box<dyn Network>> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, load: impl Fn() -> Result<Box<dyn Network>> + Send + Sync + 'static) -> Self {
         Self { name: name.into(), load: Arc::new(load) }
     }
 

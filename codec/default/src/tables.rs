@@ -4,7 +4,7 @@
 //! Two small files, made by `models/train/optic` and the example `fit_contexts`; all
 //! numbers are 16 bits, little-endian.
 
-use crate::contexts::{COUNT, FEATURES, Weights, ZONES};
+use crate::contexts::{COUNT, FEATURES, ZONES};
 use crate::expect::Lines;
 use crate::latents::{CHROMA_BANDS, LUMA_BANDS};
 use afferent_codec::entropy::Adaptive;
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn the_inverses_invert() {
         fn check<const N: usize>(a: &[[i16; N]; N], b: &[[i16; N]; N]) {
-            for i in 0..N {
+            for (i, row) in a.iter().enumerate() {
                 for j in 0..N {
-                    let sum: i64 = (0..N).map(|k| i64::from(a[i][k]) * i64::from(b[k][j])).sum();
+                    let sum: i64 = row.iter().zip(b).map(|(&x, column)| i64::from(x) * i64::from(column[j])).sum();
                     let one = if i == j { 1.0 } else { 0.0 };
                     let got = sum as f64 / 2_f64.powi(26);
                     assert!((got - one).abs() < 2e-3, "{i}, {j}: {got}");

@@ -34,7 +34,7 @@ impl Samples {
     }
 
     pub(crate) fn height(&self) -> usize {
-        if self.width == 0 { 0 } else { self.data.len() / self.width }
+        self.data.len().checked_div(self.width).unwrap_or(0)
     }
 }
 

@@ -20,8 +20,22 @@ const ESCAPE: u32 = 14;
 
 /// Bands of a group from low to high frequency, as (vertical, horizontal).
 const SCAN: [(usize, usize); 16] = [
-    (0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (0, 2), (0, 3), (1, 2),
-    (2, 1), (3, 0), (3, 1), (2, 2), (1, 3), (2, 3), (3, 2), (3, 3),
+    (0, 0),
+    (0, 1),
+    (1, 0),
+    (2, 0),
+    (1, 1),
+    (0, 2),
+    (0, 3),
+    (1, 2),
+    (2, 1),
+    (3, 0),
+    (3, 1),
+    (2, 2),
+    (1, 3),
+    (2, 3),
+    (3, 2),
+    (3, 3),
 ];
 
 /// Groups of 4 × 4 bands that each layer adds, as (vertical, horizontal).
@@ -196,9 +210,10 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
         let firsts = [
             DC_CLASS + ((plane * 3 + size) * ACTIVITIES + activity) * DC_CLASSES,
             DC_AROUND + ((plane * 8 + around) * 3 + size) * DC_CLASSES,
-            DC_BEFORE + (((plane * 8 + if plane == 0 { activity } else { luma }) * 4 + around.min(6) / 2) * 3
-                + before[1].unsigned_abs().min(2) as usize)
-                * DC_CLASSES,
+            DC_BEFORE
+                + (((plane * 8 + if plane == 0 { activity } else { luma }) * 4 + around.min(6) / 2) * 3
+                    + before[1].unsigned_abs().min(2) as usize)
+                    * DC_CLASSES,
         ];
         let mut read = 0;
         while read < DC_CLASSES && {
@@ -275,8 +290,10 @@ impl<'t, P: Predictor, T: Tap> Walk<'t, P, T> {
                 let block = latents.planes[plane].block(at);
                 let sum: i32 = (0..edge)
                     .map(|k| {
-                        magnitude(block[(edge - 1) * bands + k]) + magnitude(block[k * bands + edge - 1])
-                            + magnitude(block[(edge - 2) * bands + k]) + magnitude(block[k * bands + edge - 2])
+                        magnitude(block[(edge - 1) * bands + k])
+                            + magnitude(block[k * bands + edge - 1])
+                            + magnitude(block[(edge - 2) * bands + k])
+                            + magnitude(block[k * bands + edge - 2])
                     })
                     .sum();
                 match sum {
