@@ -5,9 +5,6 @@
 //! all codecs taking turns. Decoding is by the linear inverse, without a network. Run
 //! it optimised, with a picture or with a bundled one:
 //! `cargo run --profile ci -p afferent-codec-default --example optic_throughput [FILE]`
-//!
-//! The analysis (colour, transform, rounding) is not reachable through the codec's
-//! traits; the example `speed` (feature `fit`) times it.
 
 use afferent_codec::entropy::{Adaptive, BitCoder, Decoder, Encoder, Meter};
 use afferent_codec::{Container, Limits, Registry, SampleEncoder, Settings};

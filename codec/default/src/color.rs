@@ -3,7 +3,7 @@
 use crate::latents::BLOCK;
 use crate::simd::Work;
 use crate::transform::{SAMPLE_BITS, Samples};
-use afferent_media::{ImageView, PixelFormat};
+use afferent_media::ImageView;
 
 /// Weights with 14 fractional bits.
 const BITS: u32 = 14;
@@ -98,10 +98,10 @@ fn repeat(row: &mut [i16], used: usize) {
 }
 
 /// The pixels of decoded planes: chroma is enlarged by bilinear interpolation.
-/// `to` holds `width` × `height` packed pixels of `format`.
-pub(crate) fn join(planes: &[Samples], width: usize, height: usize, format: PixelFormat, to: &mut [u8]) {
+/// `to` holds `width` × `height` packed pixels, of grey where there is luma alone.
+pub(crate) fn join(planes: &[Samples], width: usize, height: usize, to: &mut [u8]) {
     let luma = &planes[0];
-    if planes.len() == 1 || format == PixelFormat::Gray8 {
+    if planes.len() == 1 {
         for (row, from) in to.chunks_exact_mut(width).zip(luma.data.chunks_exact(luma.width)) {
             for (to, &y) in row.iter_mut().zip(from) {
                 *to = byte((i32::from(y) + (128 << SAMPLE_BITS)) << BITS);

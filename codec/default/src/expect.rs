@@ -102,7 +102,9 @@ impl Expected {
         let at = v * STRIDE + LEFT + u;
         for k in 0..NEAR.len() {
             let (dv, du) = NEAR[k];
-            self.0[(at + dv * STRIDE).wrapping_add_signed(du)] += size * i32::from(weights[k]);
+            // Beyond the bands nothing reads or resets the sum.
+            let to = &mut self.0[(at + dv * STRIDE).wrapping_add_signed(du)];
+            *to = to.wrapping_add(size * i32::from(weights[k]));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Fits the context tables to photographs: what the example `fit_contexts` does with
 //! the very walk that codes. Behind the feature `fit`, for the recipe only.
 
-use crate::contexts::{COUNT, FEATURES, Weights, ZONES};
+use crate::contexts::{COUNT, FEATURES, SPATIAL, Weights, ZONES};
 use crate::expect::Lines;
 use crate::latents::{LAYERS, Latents};
 use crate::optic::Encoder;
@@ -87,7 +87,7 @@ impl Moments {
             }
             row[FEATURES] = 1.0;
             // The spread of a magnitude grows with its mean.
-            let weight = 1.0 / (0.15 + row.rows(0, 4).sum() / 4.0 + row.rows(11, 3).sum() / 6.0);
+            let weight = 1.0 / (0.15 + row.rows(0, 4).sum() / 4.0 + row.rows(SPATIAL, 3).sum() / 6.0);
             let (a, b) = &mut self.0[usize::from(zone)];
             a.ger(weight, &row, &row, 1.0);
             b.axpy(weight * f64::from(magnitude), &row, 1.0);

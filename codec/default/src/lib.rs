@@ -6,8 +6,9 @@
 //! server   chunks → context decoder → linear inverse → synthesis network → R'G'B'
 //! ```
 //!
-//! - [`mod@color`], [`mod@transform`]: the analysis, learned and linear, in 16-bit
-//!   integers: 80 multiply-accumulates per pixel;
+//! - [`mod@color`]: Y'CbCr, chroma at half size;
+//! - [`mod@transform`]: the learned, linear transform in 16-bit integers: 80
+//!   multiply-accumulates per pixel of a colour picture, 64 of a grey one;
 //! - [`mod@quantiser`]: one step per picture (or region), dead-zone rounding;
 //! - [`mod@walk`], [`mod@contexts`]: how the latents are coded: adaptive binary
 //!   decisions whose contexts are weighted sums of known magnitudes, in integers;

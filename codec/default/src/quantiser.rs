@@ -125,6 +125,7 @@ impl Thinning {
         let mut least = Vec::with_capacity(3 * ZONES * LEVELS);
         for alone in Self::ALONE {
             for at in 0..ZONES * LEVELS {
+                // In 1/16 bit, as all costs here.
                 let sign = 15;
                 let bits = cost(ZERO + at, true) - cost(ZERO + at, false) + cost(ABOVE_ONE + at, false) + sign + alone;
                 // Δ²(2x - 1) < λ bits, with bits in 1/16 and x in 1/128.

@@ -43,6 +43,7 @@ impl Synthesis {
     }
 
     pub(crate) fn decoder(&self, limits: Limits) -> Result<NetworkDecoder> {
+        let limits = Limits { max_pixels: limits.max_pixels.min(MAX_NETWORK_PIXELS), ..limits };
         Ok(NetworkDecoder { limits, network: (self.load)()? })
     }
 }
@@ -58,6 +59,10 @@ pub(crate) struct NetworkDecoder {
     limits: Limits,
     network: Box<dyn Network>,
 }
+
+/// A network takes about 150 bytes per pixel while it runs: larger pictures are
+/// refused, whatever a few bytes of theirs claim.
+const MAX_NETWORK_PIXELS: u64 = 8 << 20;
 
 impl ImageDecoder for NetworkDecoder {
     fn decode(&mut self, chunks: &[Chunk<'_>], out: &mut Image) -> Result<()> {

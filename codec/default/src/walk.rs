@@ -2,7 +2,7 @@
 //! by, and in which context. Encoder and decoder run this same code.
 //!
 //! Layer 0 begins with all DCs, each predicted from its neighbours; then, and in every
-//! later layer, the blocks follow in raster order, plane by plane: a flag whether the
+//! later layer, the blocks follow in raster order, each plane by plane: a flag whether the
 //! layer holds anything here, a flag for each group of 4 × 4 bands, and within a group
 //! the coefficients from low to high frequency: zero or not, sign, magnitude.
 //!
@@ -518,7 +518,7 @@ fn mixed<const N: usize, P: Predictor>(
 
 /// The largest magnitude of a coefficient.
 ///
-/// A DC is then at most 9,214 from its prediction, within its magnitude classes.
+/// A DC is then at most 10,749 from its prediction, within its magnitude classes.
 pub(crate) const LIMIT: i32 = 4095;
 
 /// 0, 1, 2 for below, at and above 0.

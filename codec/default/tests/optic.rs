@@ -8,7 +8,7 @@ use afferent_codec::{
     Chunk, Container, ContainerWriter, Geometry, Header, ImageShape, Limits, Registry, SampleDecoder, SampleEncoder,
     Settings,
 };
-use afferent_codec_default::{REGION, latents};
+use afferent_codec_default::{Encoder, REGION, StepMap, latents};
 use afferent_media::{Bytes, Code, Error, Image, PixelFormat, RateParts, Result, Sample};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
@@ -58,11 +58,15 @@ fn parts(image: &Image, quality: u8) -> Vec<Part> {
     let mut writer = ContainerWriter::new();
     let mut encoder = registry().get("optic").unwrap().image_encoder(&settings(quality)).unwrap();
     encoder.encode(image.view(), &mut writer).unwrap();
+    sealed_parts(image, writer)
+}
+
+fn sealed_parts(image: &Image, mut writer: ContainerWriter) -> Vec<Part> {
     let shape = ImageShape { width: image.width(), height: image.height(), format: image.format() };
     let header = Header {
         codec: "optic".into(),
         codec_version: 1,
-        preset: "fast".into(),
+        preset: "rdo".into(),
         knob: None,
         geometry: Geometry::Image(shape),
         weights: None,
@@ -173,7 +177,7 @@ fn psnr(a: &Image, b: &Image) -> f64 {
     10.0 * (255.0 * 255.0 / error_in(a, b, 0..a.height() as usize).max(1e-9)).log10()
 }
 
-const SIZES: [(u32, u32); 8] = [(1, 1), (1, 17), (15, 16), (16, 16), (33, 7), (227, 227), (64, 48), (40, 1700)];
+const SIZES: [(u32, u32); 8] = [(1, 1), (1, 17), (15, 16), (16, 16), (33, 7), (227, 227), (64, 48), (40, 1500)];
 const QUALITIES: [u8; 5] = [0, 1, 26, 60, 100];
 
 #[test]
@@ -215,7 +219,7 @@ fn an_encoder_keeps_nothing_from_one_picture_to_the_next() {
         noise(227, 227, COLOUR),
         smooth(33, 7, GREY),
         smooth(64, 48, COLOUR),
-        noise(40, 1700, GREY),
+        noise(40, 1500, GREY),
         smooth(1, 1, COLOUR),
         noise(16, 16, GREY),
     ];
@@ -233,7 +237,7 @@ fn an_encoder_keeps_nothing_from_one_picture_to_the_next() {
         let header = Header {
             codec: "optic".into(),
             codec_version: 1,
-            preset: "fast".into(),
+            preset: "rdo".into(),
             knob: None,
             geometry,
             weights: None,
@@ -247,7 +251,7 @@ fn an_encoder_keeps_nothing_from_one_picture_to_the_next() {
 /// Pictures of one colour take a few bytes, of any size, and come back.
 #[test]
 fn a_picture_of_one_colour_comes_back() {
-    for (width, height) in [(16, 16), (320, 240), (64, 1700)] {
+    for (width, height) in [(16, 16), (320, 240), (64, 1500)] {
         for format in [GREY, COLOUR] {
             for value in [0, 127, 128, 255] {
                 for quality in [0, 26, 60, 100] {
@@ -305,7 +309,7 @@ fn rate_and_fidelity_rise_with_quality() {
 #[test]
 fn the_ledger_names_every_byte() {
     for (image, quality) in
-        [(corner(&photograph(), 227, 227), 50), (noise(40, 1700, GREY), 30), (smooth(9, 9, COLOUR), 5)]
+        [(corner(&photograph(), 227, 227), 50), (noise(40, 1500, GREY), 30), (smooth(9, 9, COLOUR), 5)]
     {
         let (file, ledger) = encoded(&image, quality);
         let container = Container::parse(&file).unwrap();
@@ -364,14 +368,14 @@ fn a_chunk_twice_counts_once_and_one_too_many_is_refused() {
     }
 }
 
-/// The strips of a picture of 40 × 1700 pixels: three of whole regions.
-const STRIPS: [std::ops::Range<usize>; 3] = [0..576, 576..1152, 1152..1700];
+/// The strips of a picture of 40 × 1500 pixels: three of whole regions.
+const STRIPS: [std::ops::Range<usize>; 3] = [0..512, 512..1024, 1024..1500];
 
 #[test]
 fn a_missing_strip_costs_its_own_rows() {
     // Half a block is lapped; enlarging chroma takes in one row more.
     for (format, reach) in [(GREY, 8), (COLOUR, 9)] {
-        let image = smooth(40, 1700, format);
+        let image = smooth(40, 1500, format);
         let whole = parts(&image, 50);
         assert_eq!(whole.len(), 9);
         let picture = decoded_parts(&whole).unwrap();
@@ -383,8 +387,8 @@ fn a_missing_strip_costs_its_own_rows() {
             assert_eq!(back, decoded_parts(&none).unwrap());
             let row = 40 * format.channels();
             let damaged: Vec<usize> =
-                (0..1700).filter(|y| picture.data()[y * row..][..row] != back.data()[y * row..][..row]).collect();
-            let reached = lost.start.saturating_sub(reach)..(lost.end + reach).min(1700);
+                (0..1500).filter(|y| picture.data()[y * row..][..row] != back.data()[y * row..][..row]).collect();
+            let reached = lost.start.saturating_sub(reach)..(lost.end + reach).min(1500);
             assert!(damaged.iter().all(|y| reached.contains(y)), "{format:?} strip {missing}: {damaged:?}");
             assert!(damaged.len() > lost.len() / 2);
         }
@@ -392,18 +396,18 @@ fn a_missing_strip_costs_its_own_rows() {
         let layer: Vec<_> = whole.iter().filter(|p| p.index != 4).cloned().collect();
         let back = decoded_parts(&layer).unwrap();
         assert!(psnr(&image, &back) > 20.0);
-        assert_eq!(error_in(&picture, &back, 0..576 - 9), 0.0);
-        assert_eq!(error_in(&picture, &back, 1152 + 9..1700), 0.0);
+        assert_eq!(error_in(&picture, &back, 0..512 - 9), 0.0);
+        assert_eq!(error_in(&picture, &back, 1024 + 9..1500), 0.0);
     }
 }
 
 #[test]
 fn strips_that_contradict_each_other_are_refused() {
-    let image = smooth(40, 1700, COLOUR);
+    let image = smooth(40, 1500, COLOUR);
     let whole = parts(&image, 50);
     let other_quality = parts(&image, 51);
     let other_size = parts(&smooth(40, 1699, COLOUR), 50);
-    let other_format = parts(&smooth(40, 1700, GREY), 50);
+    let other_format = parts(&smooth(40, 1500, GREY), 50);
     for other in [other_quality, other_size, other_format] {
         for strip in 0..3 {
             let mut mixed = whole.clone();
@@ -413,10 +417,10 @@ fn strips_that_contradict_each_other_are_refused() {
     }
     // A strip of another picture alike in all that the header says is a strip.
     let mut mixed = whole.clone();
-    mixed[1] = parts(&noise(40, 1700, COLOUR), 50)[1].clone();
+    mixed[1] = parts(&noise(40, 1500, COLOUR), 50)[1].clone();
     mixed.remove(4);
     mixed.remove(6);
-    assert_eq!(decoded_parts(&mixed).unwrap().height(), 1700);
+    assert_eq!(decoded_parts(&mixed).unwrap().height(), 1500);
 }
 
 #[test]
@@ -688,15 +692,15 @@ const GOLDEN: &[(&str, [&str; 3])] = &[
     ("227x131 Rgb8 q10", ["e579434ca671fd9d9b6485d1b1bb3535", "d035059829b65b2a5e8d3b6d4aa447b0", "760e754099c646acce4b04b73a057d28"]),
     ("227x131 Rgb8 q40", ["0a68bc7316c37993d160d2ded203ed5d", "8e484471c41432a3668f398693533948", "970560eb999bbca0ac97db40f524f2d5"]),
     ("227x131 Rgb8 q90", ["397c09bd1a781657ddcd20479c9470c8", "66ca85b31079b82c225b50a8a9f353af", "6d408f9bc422363ee7f97ca80984306f"]),
-    ("40x1700 Rgb8 q10", ["052f068135b80ca973847b6a06b7d146", "5204c55a17c68a2c5bec4e1d2cb70030", "fa0d81ba6dbf365c842defd6411da59f"]),
-    ("40x1700 Rgb8 q40", ["2a5decc5b10fc50527b16e215eb74469", "eaf9a2433a5c2e726aa6f42f1baf9238", "fbf910cee5c7b4fd4c0caaa51ce290ed"]),
-    ("40x1700 Rgb8 q90", ["82ae6b5d8fe9866ebf5291fd16a23650", "28e3fec7af9fbe55d805049cf3bb9277", "742397f6e5cb7eab2ec6ba0d54023206"]),
+    ("40x1500 Rgb8 q10", ["d52eb85614dfaad7f50fdaa438db9463", "7507ae6355d390b0ece8f816185fe976", "72d1c0c92504630640001bed6fb79382"]),
+    ("40x1500 Rgb8 q40", ["d868843a9eab8a9ca1da4e79359bc4f9", "1999d2a707e96c636008e16ff0260965", "69c9e2631702b3d0a1567df0fd57d7ea"]),
+    ("40x1500 Rgb8 q90", ["4010c9b2c4f29f5a1b260db96738b497", "2c3d50ce5c96811ff3cffb81a8e535d5", "a894b9ab63cf745d787b177c30d72157"]),
 ];
 
 #[test]
 fn latents_bytes_and_pixels_are_always_these() {
     let mut rows = Vec::new();
-    for (width, height, format) in [(64, 48, GREY), (227, 131, COLOUR), (40, 1700, COLOUR)] {
+    for (width, height, format) in [(64, 48, GREY), (227, 131, COLOUR), (40, 1500, COLOUR)] {
         let image = golden_picture(width, height, format);
         for quality in [10, 40, 90] {
             let parts = parts(&image, quality);
@@ -712,4 +716,42 @@ fn latents_bytes_and_pixels_are_always_these() {
         }
     }
     golden(&rows);
+}
+
+#[test]
+fn a_step_map_spends_bits_where_it_says() {
+    use afferent_codec::ImageEncoder as _;
+    // Several strips, whose regions do not end where the picture does.
+    let (width, height) = (200, 1500);
+    let mut state = 1_u32;
+    let noise = (0..width * height).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let image = Image::new(width, height, GREY, noise.collect()).unwrap();
+    let coded = |map: Option<StepMap>| {
+        let mut encoder = Encoder::new(30, true);
+        encoder.set_step_map(map);
+        let mut writer = ContainerWriter::new();
+        encoder.encode(image.view(), &mut writer).map(|()| sealed_parts(&image, writer))
+    };
+    let finer = |column: usize, row: usize| if (column, row) == (1, 20) { 24 } else { -4 };
+    let (plain, mapped) = (coded(None).unwrap(), coded(Some(StepMap::new(width, height, finer))).unwrap());
+    assert!(mapped.iter().filter(|part| part.side > 0).count() == 3 && plain.iter().all(|part| part.side == 0));
+    let error = |parts: &[Part], inside: bool| {
+        let back = decoded_parts(parts).unwrap();
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (at, (&a, &b)) in image.data().iter().zip(back.data()).enumerate() {
+            let (x, y) = (at % width as usize, at / width as usize);
+            if (x / REGION == 1 && y / REGION == 20) == inside {
+                sum += (f64::from(a) - f64::from(b)).powi(2);
+                count += 1.0;
+            }
+        }
+        sum / count
+    };
+    assert!(error(&mapped, true) < 0.5 * error(&plain, true));
+    assert!(error(&mapped, false) > error(&plain, false));
+    let wrong = coded(Some(StepMap::new(width, height + 64, finer))).unwrap_err();
+    assert_eq!(wrong.code(), Code::Config);
 }

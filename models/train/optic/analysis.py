@@ -104,7 +104,7 @@ def main():
         error = ((model.inverse(*known) - rgb) ** 2).mean()
         # At high rate the slope of an optimal quantiser is dD/dR = -(2 ln 2) D with
         # D = step^2 / 12; a dead zone costs about a seventh of it.
-        loss = rate + 5.5 / step**2 * error * 1.0
+        loss = rate + 5.5 / step**2 * error
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -1,8 +1,7 @@
 """The photographs that a codec is trained on: a hashed list, and crops out of it.
 
-The list (`photographs.csv`: file, sha256, licence, source) is what was used and what
-may be used: every file in it is under a licence that permits use for any purpose, and
-a file whose bytes differ from the list is refused.
+The list (`photographs.csv`: file, sha256, licence, source) is what was used, with the
+licence of each; a file whose bytes differ from the list is refused.
 """
 
 import csv
@@ -16,12 +15,12 @@ from PIL import Image
 LIST = Path(__file__).with_name("photographs.csv")
 
 
-def load(folders, listing=LIST, every=1):
+def load(folders, listing=LIST):
     """Reads the listed photographs out of `folders` as uint8 arrays of [height, width, 3]."""
     found = {path.name: path for folder in folders for path in Path(folder).rglob("*") if path.is_file()}
     images, missing = [], []
     with open(listing, newline="") as rows:
-        for row in list(csv.DictReader(rows))[::every]:
+        for row in csv.DictReader(rows):
             path = found.get(row["file"])
             if path is None:
                 missing.append(row["file"])

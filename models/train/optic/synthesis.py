@@ -2,7 +2,7 @@
 
 The analysis is frozen, and latents are quantised as the board quantises them, at a step
 drawn anew for every batch: one network serves all rates. `--flavour faithful` minimises
-squared error, and in its last part a mix with MS-SSIM; `--flavour generative` starts
+squared error; `--flavour generative` starts
 from a faithful checkpoint and adds a perceptual and an adversarial loss, as HiFiC does
 (Mentzer et al., NeurIPS 2020). The perceptual network is ST-LPIPS (AlexNet trunk), which
 hence judges no generative figure.
@@ -46,7 +46,7 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """What the linear inverse lacks, estimated at a quarter of the size."""
 
-    def __init__(self, width=48, blocks=5, shared=64, context=16):
+    def __init__(self, width=64, blocks=6, shared=64, context=16):
         super().__init__()
         self.settings = dict(width=width, blocks=blocks, shared=shared, context=context)
         self.levels = nn.Sequential(
@@ -203,10 +203,10 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed if it is there")
     parser.add_argument("--flavour", choices=["faithful", "generative"], default="faithful")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
-    parser.add_argument("--steps", type=int, default=26000)
+    parser.add_argument("--steps", type=int, default=21500)
     parser.add_argument("--rate", type=float, default=1.2e-3, help="learning rate at the start")
-    parser.add_argument("--width", type=int, default=48)
-    parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--seed", type=int, default=1)
