@@ -2,8 +2,8 @@
 //! integers with 32-bit sums.
 //!
 //! Integer sums do not depend on their order, so every version gives the same bits: a
-//! plain one, and one each for SSE2 and AVX2 (chosen at run time). Compilers turn the
-//! plain one into NEON code by themselves.
+//! plain one, and one each for SSE2 and AVX2 (chosen at run time). Other processors run the
+//! plain one, which compilers make slow code of: NEON wants a version of its own.
 //!
 //! This is the crate's only module with `unsafe` code: calls of functions that need a
 //! processor feature (checked before the call), and loads and stores through pointers
