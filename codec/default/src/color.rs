@@ -50,41 +50,39 @@ fn split(image: ImageView<'_>, top: usize, bottom: usize, planes: &mut [Samples]
     cb.reset(half, rows / 2);
     cr.reset(half, rows / 2);
     let used = width.div_ceil(2);
-    let mut sums = vec![[0_i32; 3]; half];
-    for pair in 0..rows / 2 {
-        sums.fill([0; 3]);
-        for y in [2 * pair, 2 * pair + 1] {
-            let row = image.row((top + y).min(height - 1) as u32);
-            let to = &mut luma.data[y * padded..][..padded];
-            // Indices, not iterators: these loops become vector code.
-            let row = &row[..3 * width];
-            for x in 0..width {
-                let pixel = [row[3 * x].into(), row[3 * x + 1].into(), row[3 * x + 2].into()];
-                let weighted = dot(Y, pixel) + (1 << (BITS - SAMPLE_BITS - 1));
-                to[x] = (weighted >> (BITS - SAMPLE_BITS)) as i16 - (128 << SAMPLE_BITS);
-            }
-            repeat(to, width);
-            for x in 0..width / 2 {
-                for c in 0..3 {
-                    sums[x][c] += i32::from(row[6 * x + c]) + i32::from(row[6 * x + 3 + c]);
-                }
-            }
-            if width % 2 == 1 {
-                // A last column without a partner counts twice.
-                for c in 0..3 {
-                    sums[width / 2][c] += 2 * i32::from(row[3 * (width - 1) + c]);
-                }
-            }
+    let row = |y: usize| image.row((top + y).min(height - 1) as u32);
+    for (y, to) in luma.data.chunks_exact_mut(padded).enumerate() {
+        for (to, &[r, g, b]) in to.iter_mut().zip(row(y).as_chunks().0) {
+            let weighted = dot(Y, [r.into(), g.into(), b.into()]) + (1 << (BITS - SAMPLE_BITS - 1));
+            *to = (weighted >> (BITS - SAMPLE_BITS)) as i16 - (128 << SAMPLE_BITS);
         }
-        let shift = BITS + 2 - SAMPLE_BITS;
-        for (plane, weights) in [(&mut *cb, CB), (&mut *cr, CR)] {
-            let to = &mut plane.data[pair * half..][..half];
-            for x in 0..used {
-                to[x] = ((dot(weights, sums[x]) + (1 << (shift - 1))) >> shift) as i16;
-            }
-            repeat(to, used);
-        }
+        repeat(to, width);
     }
+    let rows = cb.data.chunks_exact_mut(half).zip(cr.data.chunks_exact_mut(half));
+    for (y, (cb, cr)) in rows.enumerate() {
+        let (above, below) = (row(2 * y), row(2 * y + 1));
+        let pixels = above.as_chunks().0.iter().zip(below.as_chunks().0);
+        for ((cb, cr), (above, below)) in cb.iter_mut().zip(&mut *cr).zip(pixels) {
+            (*cb, *cr) = chroma(above, below);
+        }
+        if width % 2 == 1 {
+            // A last column without a partner counts twice.
+            let twice = |row: &[u8]| std::array::from_fn(|at| row[3 * (width - 1) + at % 3]);
+            (cb[used - 1], cr[used - 1]) = chroma(&twice(above), &twice(below));
+        }
+        repeat(cb, used);
+        repeat(cr, used);
+    }
+}
+
+/// Cb and Cr of two by two pixels.
+#[inline(always)]
+fn chroma(above: &[u8; 6], below: &[u8; 6]) -> (i16, i16) {
+    const SHIFT: u32 = BITS + 2 - SAMPLE_BITS;
+    let sum = |c: usize| i32::from(above[c]) + i32::from(above[c + 3]) + i32::from(below[c]) + i32::from(below[c + 3]);
+    let sums = [sum(0), sum(1), sum(2)];
+    let weighted = |weights| ((dot(weights, sums) + (1 << (SHIFT - 1))) >> SHIFT) as i16;
+    (weighted(CB), weighted(CR))
 }
 
 #[inline(always)]

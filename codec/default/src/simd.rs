@@ -2,8 +2,7 @@
 //! integers with 32-bit sums.
 //!
 //! Integer sums do not depend on their order, so every version gives the same bits: a
-//! plain one, and one each for SSE2 and AVX2 (chosen at run time). Other processors run the
-//! plain one, which compilers make slow code of: NEON wants a version of its own.
+//! plain one, one for NEON, and one each for SSE2 and AVX2 (chosen at run time).
 //!
 //! This is the crate's only module with `unsafe` code: calls of functions that need a
 //! processor feature (checked before the call), and loads and stores through pointers
@@ -19,8 +18,10 @@ pub(crate) const MATRIX_BITS: u32 = 13;
 /// # Panics
 /// If `data` is too short.
 pub(crate) fn rows<const N: usize>(matrix: &[[i16; N]; N], data: &mut [i16], stride: usize, lanes: usize, shift: u32) {
-    const { assert!(N.is_multiple_of(2)) };
+    const { assert!(N.is_multiple_of(8)) };
     assert!(lanes <= stride && data.len() >= (N - 1) * stride + lanes, "the rows do not fit");
+    #[cfg(not(target_arch = "aarch64"))]
+    #[allow(unused_mut)]
     let mut done = 0;
     #[cfg(target_arch = "x86_64")]
     {
@@ -37,6 +38,11 @@ pub(crate) fn rows<const N: usize>(matrix: &[[i16; N]; N], data: &mut [i16], str
             done = x86::sse2(matrix, data, stride, done, lanes, shift);
         }
     }
+    // SAFETY: NEON belongs to every aarch64 target with a standard library; bounds as
+    // asserted above.
+    #[cfg(target_arch = "aarch64")]
+    #[allow(unsafe_code)]
+    let done = unsafe { arm::neon(matrix, data, stride, lanes, shift) };
     plain(matrix, data, stride, done, lanes, shift);
 }
 
@@ -205,6 +211,61 @@ mod x86 {
                 }
             }
             at += 16;
+        }
+        at
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[allow(unsafe_code)]
+mod arm {
+    use std::arch::aarch64::*;
+
+    /// Eight columns at a time; returns how many are done.
+    ///
+    /// # Safety
+    /// The processor has NEON, `data` holds `(N - 1) * stride + lanes` samples, and `N` is
+    /// a multiple of 8.
+    #[target_feature(enable = "neon")]
+    pub(super) unsafe fn neon<const N: usize>(
+        matrix: &[[i16; N]; N],
+        data: &mut [i16],
+        stride: usize,
+        lanes: usize,
+        shift: u32,
+    ) -> usize {
+        const { assert!(N.is_multiple_of(8)) };
+        let right = vdupq_n_s32(-(shift as i32));
+        let round = vdupq_n_s32(1 << (shift - 1));
+        let mut at = 0;
+        while at + 8 <= lanes {
+            // SAFETY: `at + 8 <= lanes`, and eight weights from `j` on, since 8 divides `N`.
+            unsafe {
+                let base = data.as_mut_ptr().add(at);
+                let mut columns = [vdupq_n_s16(0); N];
+                for (k, column) in columns.iter_mut().enumerate() {
+                    *column = vld1q_s16(base.add(k * stride));
+                }
+                for (k, weights) in matrix.iter().enumerate() {
+                    let (mut low, mut high) = (round, round);
+                    let mut j = 0;
+                    while j < N {
+                        let eight = vld1q_s16(weights.as_ptr().add(j));
+                        macro_rules! add {
+                            ($($lane:literal)*) => {$(
+                                let column = columns[j + $lane];
+                                low = vmlal_laneq_s16::<$lane>(low, vget_low_s16(column), eight);
+                                high = vmlal_high_laneq_s16::<$lane>(high, column, eight);
+                            )*};
+                        }
+                        add!(0 1 2 3 4 5 6 7);
+                        j += 8;
+                    }
+                    let packed = vqmovn_high_s32(vqmovn_s32(vshlq_s32(low, right)), vshlq_s32(high, right));
+                    vst1q_s16(base.add(k * stride), packed);
+                }
+            }
+            at += 8;
         }
         at
     }
