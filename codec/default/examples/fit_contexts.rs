@@ -1,9 +1,10 @@
-//! Fits the context tables: `fit_contexts OUT FOLDER…` reads every picture under the
-//! folders and writes `contexts.bin`.
+//! Fits the context tables: `fit_contexts OUT LIST FOLDER…` reads the photographs of a
+//! list (`models/train/optic/photographs.csv`) in the folders and writes `contexts.bin`.
 
 use afferent_codec::Limits;
 use afferent_codec_default::fit;
 use afferent_media::Sample;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// From .06 to .8 bits per pixel.
@@ -12,16 +13,22 @@ const QUALITIES: [u8; 7] = [12, 20, 28, 36, 44, 52, 60];
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let out = PathBuf::from(arguments.next().ok_or("name the file to write")?);
+    let list = arguments.next().ok_or("name the list of photographs")?;
+    let folders: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
     let mut files = Vec::new();
-    for folder in arguments {
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            if matches!(path.extension().and_then(|e| e.to_str()), Some("png" | "webp" | "jpg")) {
-                files.push(path);
-            }
+    for row in csv::Reader::from_path(&list)?.records() {
+        let row = row?;
+        let (name, digest) = (&row[0], &row[1]);
+        let Some(path) = folders.iter().map(|folder| folder.join(name)).find(|path| path.exists()) else {
+            println!("{name} is missing");
+            continue;
+        };
+        let found: String = Sha256::digest(std::fs::read(&path)?).iter().map(|byte| format!("{byte:02x}")).collect();
+        if found != digest {
+            return Err(format!("{} is not the file that the list means: its SHA-256 differs", path.display()).into());
         }
+        files.push(path);
     }
-    files.sort();
     let read = |path: &Path| match afferent_codec_conventional::open::sample(path, &Limits::default()) {
         Ok(Sample::Image(image)) => Some(image.into_rgb()),
         _ => None,
