@@ -121,6 +121,25 @@ struct Open {
     backend: Option<Backend>,
     /// By codec and flavour.
     loaded: BTreeMap<(String, String), Arc<Loaded>>,
+    /// What could not be loaded, since when, and what it said.
+    failed: BTreeMap<(String, String), (Instant, Code, String)>,
+}
+
+/// How long a network that could not be had is not asked for again: packets may come
+/// many a second, and asking may mean a download.
+const RETRY: Duration = Duration::from_secs(10);
+
+impl Open {
+    fn load(&mut self, store: &Store, require: Option<Require>, codec: &str, flavour: &str) -> Result<Arc<Loaded>> {
+        let resolved = store.resolve(&store.zoo().synthesis(codec, flavour)?.name)?;
+        let backend = match &mut self.backend {
+            Some(backend) => backend,
+            none => none.insert(Backend::open(store, require)?),
+        };
+        let engine = backend.load_sized(&resolved.path).map_err(|e| e.at(format!("{codec}/{flavour}")))?;
+        log::info!("{codec}/{flavour} is run by {}", engine.provider());
+        Ok(Arc::new(Loaded { sha256: short(&resolved.sha256.to_string()), engine }))
+    }
 }
 
 impl Syntheses {
@@ -185,16 +204,23 @@ impl Syntheses {
         if let Some(loaded) = open.loaded.get(&key) {
             return Ok(Some(Arc::clone(loaded)));
         }
-        let resolved = store.resolve(&store.zoo().synthesis(codec, flavour)?.name)?;
-        if open.backend.is_none() {
-            open.backend = Some(Backend::open(store, self.require)?);
+        if let Some((since, code, what)) = open.failed.get(&key)
+            && since.elapsed() < RETRY
+        {
+            return Err(Error::new(*code, what.clone(), "see the log for what to do; it will be asked for again"));
         }
-        let Open { backend: Some(backend), loaded } = &mut *open else { return Ok(None) };
-        let engine = backend.load_sized(&resolved.path).map_err(|e| e.at(format!("{codec}/{flavour}")))?;
-        log::info!("{codec}/{flavour} is run by {}", engine.provider());
-        let network = Arc::new(Loaded { sha256: short(&resolved.sha256.to_string()), engine });
-        loaded.insert(key, Arc::clone(&network));
-        Ok(Some(network))
+        match open.load(store, self.require, codec, flavour) {
+            Ok(network) => {
+                open.failed.remove(&key);
+                open.loaded.insert(key, Arc::clone(&network));
+                Ok(Some(network))
+            }
+            Err(error) => {
+                log::error!("{error}");
+                open.failed.insert(key, (Instant::now(), error.code(), error.what().to_owned()));
+                Err(error)
+            }
+        }
     }
 
     /// The codecs of `registry`, decoding in this flavour where they can.

@@ -16,7 +16,7 @@ use afferent_media::Result;
 use std::collections::BTreeMap;
 
 /// Shares of the pristine figure at which rates are compared.
-const SHARES: [f64; 3] = [0.99, 0.95, 0.90];
+const SHARES: [f64; 4] = [0.99, 0.95, 0.90, 0.80];
 
 /// The share at which the encoder's cost is compared.
 const COST_SHARE: f64 = 0.95;
@@ -307,57 +307,60 @@ impl<'a> View<'a> {
         Resampled::fold(&columns, |values| rate_needed(values, quality))
     }
 
-    /// What each codec needs for a share of the pristine figure.
+    /// What each codec needs for a share of the pristine figure, and what of each other's
+    /// need that is.
     fn equal_quality(&self, figure: usize) -> Grid {
         let (about, board) = (self.figures[figure], self.board);
         let rate = format!("rate, {}", board.set.unit());
-        let anchor = board.codecs.first();
-        let ratio = format!("ratio to {}", anchor.map_or("–", |anchor| anchor.name.as_str()));
+        let ratios: Vec<String> = board.codecs.iter().map(|codec| format!("ratio to {}", codec.name)).collect();
+        let mut columns = vec![
+            ("codec", Show::Text),
+            ("share of pristine", Show::Text),
+            ("figure, %", Show::Number(2)),
+            (rate.as_str(), Show::Range(4)),
+        ];
+        columns.extend(ratios.iter().map(|ratio| (ratio.as_str(), Show::Range(3))));
+        columns.push(("", Show::Text));
         let mut grid = Grid::new(
             format!("Rate at equal {}", about.name()),
             "PCHIP of log rate over the figure on the codec's Pareto front over presets, knobs and sizes; bootstrap over groups, \
              the whole curve recomputed from each draw",
-            &[
-                ("codec", Show::Text),
-                ("share of pristine", Show::Text),
-                ("figure, %", Show::Number(2)),
-                (rate.as_str(), Show::Range(4)),
-                (ratio.as_str(), Show::Range(3)),
-                ("", Show::Text),
-            ],
+            &columns,
         );
-        let (Some(pristine), Some(anchor)) = (self.pristine(figure), anchor) else { return grid };
+        let Some(pristine) = self.pristine(figure) else { return grid };
         for share in SHARES {
             let quality = share * pristine;
-            let of_anchor = self.rate_at(&anchor.points, figure, quality);
-            for codec in &board.codecs {
-                let drawn = self.rate_at(&codec.points, figure, quality);
-                let remark = match drawn.whole {
+            let drawn: Vec<Resampled> =
+                board.codecs.iter().map(|codec| self.rate_at(&codec.points, figure, quality)).collect();
+            for (codec, own) in board.codecs.iter().zip(&drawn) {
+                let remark = match own.whole {
                     rate if rate == f64::INFINITY => "not reached",
                     rate if rate == f64::NEG_INFINITY => "reached at the lowest rate measured",
                     rate if rate.is_nan() => "no curve",
-                    _ if drawn.interval().is_none() && board.clusters() >= LEAST_CLUSTERS => {
+                    _ if own.interval().is_none() && board.clusters() >= LEAST_CLUSTERS => {
                         "interval ends beyond what was measured"
                     }
                     _ => "",
                 };
-                // An infinite rate is one that was not measured: no ratio of the set without both.
-                let both = drawn.whole.is_finite() && of_anchor.whole.is_finite();
-                let ratio = Resampled::fold(&[&drawn, &of_anchor], |rates| rate_ratio(rates[0], rates[1]));
-                let ratio = both.then(|| self.over_points(&ratio)).flatten();
-                grid.rows.push(vec![
+                let mut row = vec![
                     codec.name.clone().into(),
                     format!("{:.0} %", 100.0 * share).into(),
                     Cell::Number(quality),
-                    self.over_points(&drawn).into(),
-                    ratio.into(),
-                    remark.into(),
-                ]);
+                    self.over_points(own).into(),
+                ];
+                row.extend(drawn.iter().map(|other| {
+                    // An infinite rate is one that was not measured: no ratio of the set without both.
+                    let both = own.whole.is_finite() && other.whole.is_finite();
+                    let ratio = Resampled::fold(&[own, other], |rates| rate_ratio(rates[0], rates[1]));
+                    Cell::from(both.then(|| self.over_points(&ratio)).flatten())
+                }));
+                row.push(remark.into());
+                grid.rows.push(row);
             }
         }
         grid.notes.push(format!(
-            "Pristine: {pristine:.2} %. Ratios below 1 need less than {}; nothing is extrapolated.",
-            anchor.name
+            "Pristine: {pristine:.2} %. Ratios below 1 need less than the codec named above; the draws are the same for \
+             both; nothing is extrapolated."
         ));
         grid.notes.extend(board.caution());
         grid

@@ -1,5 +1,6 @@
 //! How fast `optic` is beside JPEG and WebP at about the same fidelity, and how fast
-//! the entropy coder under it is.
+//! the entropy coder under it is; before all that, what encoding 1920x1080 adds to a
+//! process' memory.
 //!
 //! Each figure is the best of many rounds on one thread, in CPU time of that thread,
 //! all codecs taking turns. Decoding is by the linear inverse, without a network. Run
@@ -175,6 +176,38 @@ fn decisions(share: f64) -> Result<()> {
     Ok(())
 }
 
+/// A line of `/proc/self/status`, in kB.
+fn status(key: &str) -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key))?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What encoding a large picture adds to the peak of resident memory, its pixels and the
+/// file apart. Linux alone tells.
+fn memory(registry: &Registry, image: &Image) -> Result<()> {
+    let (width, height) = (1920, 1080);
+    let view = image.view();
+    let pixel = |x: u32, y: u32| &view.row(y % view.height())[3 * (x % view.width()) as usize..][..3];
+    let data = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y).iter().copied())).collect();
+    let sample = Sample::Image(Image::new(width, height, view.format(), data)?);
+    for quality in [35_u8, 60] {
+        let settings = Settings { knob: Some(quality.into()), ..Settings::default() };
+        let mut file = Vec::with_capacity(4 << 20);
+        // Starts the peak anew.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        let before = status("VmRSS");
+        let mut encoder = SampleEncoder::new(registry.get("optic")?.as_ref(), &settings)?;
+        for _ in 0..3 {
+            file.clear();
+            encoder.encode(&sample, &mut file)?;
+        }
+        if let (Some(before), Some(after)) = (before, status("VmHWM")) {
+            println!("encoding 1920x1080 at q{quality} adds {:.1} MB", (after - before) * 1024.0 / 1e6);
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let mut registry = Registry::new();
     afferent_codec_default::register(&mut registry);
@@ -183,6 +216,7 @@ fn main() -> Result<()> {
     let file = std::env::args().nth(1).map_or_else(bundled, PathBuf::from);
     let image = open::image(&file, &Limits::default())?;
     println!("{}x{} pixels, linear inverse", image.width(), image.height());
+    memory(&registry, &image)?;
     pictures(&registry, &image)?;
     for share in [0.5, 0.053] {
         decisions(share)?;

@@ -242,7 +242,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed if it is there")
     parser.add_argument("--flavour", choices=["faithful", "generative"], default="faithful")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
-    parser.add_argument("--steps", type=int, default=21500)
+    parser.add_argument("--steps", type=int, default=13000)
     parser.add_argument("--rate", type=float, default=6e-4, help="learning rate at the start")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=6)
