@@ -2,6 +2,7 @@
 //! what every bit bought. One file per subcommand; the logic is in the rooms.
 
 mod bench;
+mod boards;
 mod codecs;
 mod data;
 mod decode;
@@ -52,6 +53,8 @@ enum Command {
     Models(models::Args),
     /// Show what a data set holds, check every file of it, and write its manifest
     Data(data::Args),
+    /// List the boards that are known, show one, and check this machine against it
+    Boards(boards::Args),
     /// Measure this software on this machine
     Bench(bench::Args),
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Models(args) => models::run(args),
         Command::Data(args) => data::run(args),
+        Command::Boards(args) => boards::run(args),
         Command::Bench(args) => bench::run(args),
     };
     match result {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod architecture;
+mod boards;
 mod browser;
 mod by_hand;
 mod crash;

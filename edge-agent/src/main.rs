@@ -1,7 +1,7 @@
 //! `afferent-agent`: the one binary that runs on a board.
 
 use afferent_agent::{Layers, Stop, agent, config};
-use afferent_media::{Error, Result};
+use afferent_media::{Code, Error, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +30,17 @@ enum Command {
     },
     /// Say what the spool holds while the agent is stopped: accepted = acknowledged + spooled + lost
     Spool(Layered),
+    /// Recognise this board and compare it with its file, by names in /sys and /proc only; status 1 if something contradicts it
+    Board {
+        /// Name of a board, or a board file that ends in `.toml`; by default the board is recognised
+        name: Option<String>,
+        /// Folder with a recorded tree of another machine's files
+        #[arg(long, default_value = "/")]
+        root: PathBuf,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -80,6 +91,18 @@ fn command(command: Command) -> Result<ExitCode> {
                 s.accepted, s.acknowledged, s.spooled, s.lost, s.disk
             );
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Board { name, root, json } => {
+            let report = afferent_boards_spec::examine(name.as_deref(), &root)?;
+            if json {
+                let json = serde_json::to_string_pretty(&report).map_err(|e| {
+                    Error::new(Code::Internal, "the report cannot be printed", "report this").caused_by(e)
+                })?;
+                println!("{json}");
+            } else {
+                print!("{report}");
+            }
+            report.verdict().map(|()| ExitCode::SUCCESS)
         }
     }
 }
