@@ -31,7 +31,8 @@ bench: build
 # in AFFERENT_MODELS. Goes on where it was stopped.
 RESULTS := docs/results
 results: build
-	$(BIN)/afferent bench sweep bench/plans/images.toml --out target/results/images
+	for plan in images optic task-hulls optic-tasks; do \
+	    $(BIN)/afferent bench sweep bench/plans/$$plan.toml --out target/results/$$plan || exit 1; done
 	$(BIN)/afferent bench sweep bench/plans/presets.toml --out target/results/presets --workers 1
 	tools/publish-results $(BIN)/afferent target/results $(RESULTS)
 
