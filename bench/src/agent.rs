@@ -8,8 +8,8 @@
 
 use crate::folder;
 use crate::process::Process;
-use afferent_agent::config::{Class, Config, Pace, Replay, Stream};
-use afferent_agent::source::{Captured, Source, wall_us};
+use afferent_agent::config::{Config, Pace, Replay, Stream};
+use afferent_agent::source::{Captured, Content, Source};
 use afferent_agent::{Stop, agent};
 use afferent_codec::{Limits, Registry};
 use afferent_codec_conventional::open;
@@ -134,7 +134,7 @@ impl Source for Memory {
         }
         let frame = Arc::clone(&self.frames[(self.next % self.frames.len() as u64) as usize]);
         self.next += 1;
-        Some(Captured { sample_id: String::new(), captured_us: wall_us(), sample: Ok(frame) })
+        Some(Captured::now(Content::Sample(frame)))
     }
 }
 
@@ -348,11 +348,11 @@ impl Bench {
     fn resident(&self, binary: &Path, media: &Path) -> Result<f64> {
         let streams = vec![
             Stream {
-                replay: Replay { repeat: 20, ..replay(&media.join("images")) },
+                replay: Some(Replay { repeat: 20, ..replay(&media.join("images")) }),
                 ..stream("pictures", "jpeg", Some(75.0), media)
             },
             Stream {
-                replay: Replay { repeat: 20, ..replay(&media.join("speech")) },
+                replay: Some(Replay { repeat: 20, ..replay(&media.join("speech")) }),
                 ..stream("speech", "opus", Some(16.0), media)
             },
         ];
@@ -388,15 +388,7 @@ fn replay(path: &Path) -> Replay {
 }
 
 fn stream(name: &str, codec: &str, knob: Option<f32>, path: &Path) -> Stream {
-    Stream {
-        name: name.into(),
-        codec: codec.into(),
-        preset: None,
-        knob,
-        resize: None,
-        class: Class::Live,
-        replay: replay(path),
-    }
+    Stream { name: name.into(), codec: codec.into(), knob, replay: Some(replay(path)), ..Stream::default() }
 }
 
 /// Eight photographs at the size of the measurement.

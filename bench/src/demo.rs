@@ -7,7 +7,7 @@
 
 use crate::process::Process;
 use crate::{bundled, folder, plot, summary, table};
-use afferent_agent::config::{Class, Pace, Replay, Stream};
+use afferent_agent::config::{Pace, Replay, Stream};
 use afferent_codec::Descriptor;
 use afferent_codec_conventional::open;
 use afferent_link_quic::identity::Authority;
@@ -299,11 +299,9 @@ fn agent_config(
                 None => descriptor.id.to_owned(),
             },
             codec: descriptor.id.to_owned(),
-            preset: None,
             knob: *knob,
-            resize: None,
-            class: Class::Live,
-            replay: Replay { path: input.path.clone(), pace: Pace::Fast, period_ms: 100, repeat: 1 },
+            replay: Some(Replay { path: input.path.clone(), pace: Pace::Fast, period_ms: 100, repeat: 1 }),
+            ..Stream::default()
         })
         .collect();
     toml::to_string(&config).map_err(|e| {

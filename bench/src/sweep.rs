@@ -18,9 +18,9 @@ mod wire;
 pub use plan::{Codec, Data, Metric, Plan, Point};
 
 use crate::data;
-use afferent_agent::config::{Class, Pace, Replay, Stream};
+use afferent_agent::config::Stream;
 use afferent_agent::encode::StreamEncoder;
-use afferent_agent::source::{Captured, wall_us};
+use afferent_agent::source::Captured;
 use afferent_codec::Registry;
 use afferent_link::RangeSet;
 use afferent_measure::row::Row;
@@ -468,7 +468,7 @@ fn coded(
             Error::new(Code::Internal, format!("sample `{id}` is not in its own data set"), "report this")
         })
     };
-    let captured = Captured { sample_id: id.to_owned(), captured_us: wall_us(), sample: sample_of() };
+    let captured = Captured { sample_id: id.to_owned(), ..Captured::now(sample_of().into()) };
     let encoded = encoder.encode(captured);
     let opened = Opened {
         name: point.stream_name(),
@@ -532,8 +532,7 @@ fn stream_of(point: &Point) -> Stream {
         preset: Some(point.preset.clone()),
         knob: point.knob,
         resize: Some(point.resize),
-        class: Class::Live,
-        // Samples are handed in; nothing is replayed.
-        replay: Replay { path: PathBuf::new(), pace: Pace::Fast, period_ms: 0, repeat: 1 },
+        // Samples are handed in; there is no source.
+        ..Stream::default()
     }
 }

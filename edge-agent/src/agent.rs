@@ -4,7 +4,7 @@ use crate::config::{self, Config};
 use crate::encode::StreamEncoder;
 use crate::queue::Queue;
 use crate::send;
-use crate::source::{Captured, ReplaySource, Source};
+use crate::source::{self, Captured, Content, Source};
 use crate::spool::{self, Shared, Spool, Standing};
 use crate::stop::Stop;
 use afferent_codec::Registry;
@@ -32,9 +32,7 @@ pub struct Outcome {
 /// disk fails, [`Code::Refused`] if the server refuses this device.
 pub fn run(config: &Config, registry: &Registry, stop: &Stop) -> Result<Outcome> {
     let disk = RealDisk::new(&config.spool.folder)?;
-    run_on(config, registry, stop, disk, |stream, modality, start| {
-        Ok(Box::new(ReplaySource::new(&stream.replay, modality, start)?))
-    })
+    run_on(config, registry, stop, disk, source::open)
 }
 
 /// As [`run`], with the spool on `disk` and each stream's source made by
@@ -87,7 +85,8 @@ pub fn run_on(
         }
         for (number, source) in sources {
             let inlet = inlets[number as usize % inlets.len()].clone();
-            stages.push(scope.spawn(move || source_stage(number, source, &inlet, stop)));
+            let shared = Arc::clone(&shared);
+            stages.push(scope.spawn(move || source_stage(number, source, &inlet, &shared, stop)));
         }
         drop(inlets);
         let spooling = scope.spawn({
@@ -122,8 +121,17 @@ fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn source_stage(number: u32, mut source: Box<dyn Source>, inlet: &SyncSender<(u32, Captured)>, stop: &Stop) {
+fn source_stage(
+    number: u32,
+    mut source: Box<dyn Source>,
+    inlet: &SyncSender<(u32, Captured)>,
+    shared: &Shared,
+    stop: &Stop,
+) {
     while let Some(captured) = source.next(stop) {
+        if let Content::Missing(gap) = &captured.content {
+            shared.drop_samples(gap.missing);
+        }
         if inlet.send((number, captured)).is_err() {
             return;
         }

@@ -1,6 +1,7 @@
 //! The agent's configuration, in layers, with the origin of every value.
 
 use afferent_codec::{Resize, Settings};
+use afferent_media::frame::{Range, RawFormat};
 use afferent_media::{Code, Error, Result};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Profile};
@@ -94,7 +95,7 @@ pub struct Send {
 }
 
 /// One stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stream {
     /// Name, unique on this agent.
@@ -113,11 +114,157 @@ pub struct Stream {
     /// Delivery class.
     #[serde(default)]
     pub class: Class,
+    /// Of so many samples, the first is kept; 0 and 1 keep all.
+    #[serde(default)]
+    pub every: u32,
+    /// At most so many samples a second are kept; 0 keeps all.
+    #[serde(default)]
+    pub max_per_s: f64,
+    /// The hours of the day (UTC) in which samples are kept; none: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<Window>,
+    /// Keep only pictures in which something moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub motion: Option<Motion>,
+    /// Keep only sound in which something is heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<Voice>,
+    /// Source: replay of recorded media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
+    /// Source: a V4L2 camera.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<Camera>,
+    /// Source: a program that writes frames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
+    /// Source: an ALSA microphone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microphone: Option<Microphone>,
+    /// Source: numbered frames or a numbered tone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Test>,
+}
+
+/// The one source of a stream.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
     /// Replay of recorded media.
-    pub replay: Replay,
+    Replay(&'a Replay),
+    /// A V4L2 camera.
+    Camera(&'a Camera),
+    /// A program that writes frames.
+    Command(&'a Command),
+    /// An ALSA microphone.
+    Microphone(&'a Microphone),
+    /// Numbered frames or a numbered tone.
+    Test(&'a Test),
 }
 
 impl Stream {
+    /// Where its samples come from.
+    ///
+    /// # Errors
+    /// [`Code::Config`] unless exactly one source is named.
+    pub fn origin(&self) -> Result<Origin<'_>> {
+        let named = [
+            ("replay", self.replay.as_ref().map(Origin::Replay)),
+            ("camera", self.camera.as_ref().map(Origin::Camera)),
+            ("command", self.command.as_ref().map(Origin::Command)),
+            ("microphone", self.microphone.as_ref().map(Origin::Microphone)),
+            ("test", self.test.as_ref().map(Origin::Test)),
+        ];
+        let mut named = named.into_iter().filter_map(|(key, origin)| origin.map(|origin| (key, origin)));
+        let what = match (named.next(), named.next()) {
+            (Some((_, origin)), None) => return Ok(origin),
+            (Some((first, _)), Some((second, _))) => format!("has both `{first}` and `{second}`"),
+            (None, _) => "has no source".to_owned(),
+        };
+        Err(Error::new(
+            Code::Config,
+            format!("stream `{}` {what}", self.name),
+            "give it exactly one of [stream.replay], [stream.camera], [stream.command], [stream.microphone], [stream.test]",
+        ))
+    }
+
+    /// Checks what types cannot.
+    fn check(&self) -> Result<()> {
+        let wrong = |key: &str, what: &str, remedy: &'static str| {
+            Err(Error::new(Code::Config, format!("stream `{}`: {key} {what}", self.name), remedy))
+        };
+        if !(0.0..=1e6).contains(&self.max_per_s) {
+            return wrong("max_per_s", "is no rate", "give samples per second from 0 to 1000000");
+        }
+        if self.motion.as_ref().is_some_and(|motion| !(0.0..=255.0).contains(&motion.threshold)) {
+            return wrong("motion.threshold", "is no difference of luma", "give a number from 0 to 255");
+        }
+        if self.voice.as_ref().is_some_and(|voice| !(-200.0..=0.0).contains(&voice.threshold_db)) {
+            return wrong("voice.threshold_db", "is no level", "give decibels to full scale, from -200 to 0");
+        }
+        let sound = |key: &str, rate: u32, block_ms: u32| {
+            if !(1000..=768_000).contains(&rate) {
+                return wrong(&format!("{key}.sample_rate"), "is no sampling rate", "give Hz from 1000 to 768000");
+            }
+            if !(10..=60_000).contains(&block_ms) {
+                return wrong(
+                    &format!("{key}.block_ms"),
+                    "is no length of a block",
+                    "give milliseconds from 10 to 60000",
+                );
+            }
+            Ok(())
+        };
+        let size = |key: &str, width: u32, height: u32| {
+            if (1..=16_384).contains(&width) && (1..=16_384).contains(&height) {
+                return Ok(());
+            }
+            wrong(&format!("{key}.width or {key}.height"), "is no side", "give pixels from 1 to 16384")
+        };
+        match self.origin()? {
+            Origin::Replay(_) => Ok(()),
+            Origin::Camera(camera) if camera.device.is_empty() => {
+                wrong("camera.device", "is empty", "give a path such as /dev/video0, or the card's name")
+            }
+            Origin::Camera(camera) if !(1..=1000).contains(&camera.fps) => {
+                wrong("camera.fps", "is no rate", "give frames per second from 1 to 1000")
+            }
+            Origin::Camera(camera) => size("camera", camera.width, camera.height),
+            Origin::Command(command) if command.run.first().is_none_or(String::is_empty) => wrong(
+                "command.run",
+                "is empty",
+                "give a program and its arguments, for example ['rpicam-vid', '-t', '0']",
+            ),
+            Origin::Command(command) if command.timeout_s == 0 => {
+                wrong("command.timeout_s", "is 0", "give a number above zero")
+            }
+            Origin::Command(command) => size("command", command.width, command.height),
+            Origin::Microphone(microphone) if microphone.device.is_empty() => {
+                wrong("microphone.device", "is empty", "give ALSA's name, which `arecord -L` lists")
+            }
+            Origin::Microphone(microphone) if !(1..=32).contains(&microphone.channels) => {
+                wrong("microphone.channels", "is no number of channels", "give 1 to 32")
+            }
+            Origin::Microphone(microphone) if microphone.buffer == 0 => {
+                wrong("microphone.buffer", "is 0", "give samples per channel, for example 4800")
+            }
+            Origin::Microphone(microphone) => sound("microphone", microphone.sample_rate, microphone.block_ms),
+            Origin::Test(test) if !(0.0..=1e4).contains(&test.fps) => {
+                wrong("test.fps", "is no rate", "give frames per second from 0 to 10000")
+            }
+            Origin::Test(test) => {
+                size("test", test.width, test.height)?;
+                sound("test", test.sample_rate, test.block_ms)
+            }
+        }
+    }
+
+    /// Whether frames that a camera has coded pass as they are: the stream asks for
+    /// JPEG and for nothing that would change them.
+    #[must_use]
+    pub fn adopts(&self) -> bool {
+        self.codec == "jpeg" && self.preset.is_none() && self.knob.is_none() && self.resize.is_none_or(Resize::is_none)
+    }
+
     /// The operating point of its codec.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -151,6 +298,232 @@ pub struct Replay {
     /// How often; 0 is for ever.
     #[serde(default = "default_repeat")]
     pub repeat: u32,
+}
+
+/// A V4L2 camera.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// Path of the device, or the name of its card.
+    pub device: String,
+    /// Width in pixels.
+    #[serde(default = "default_width")]
+    pub width: u32,
+    /// Height in pixels.
+    #[serde(default = "default_height")]
+    pub height: u32,
+    /// Frames per second.
+    #[serde(default = "default_fps")]
+    pub fps: u32,
+    /// Format; the best that the device has where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Frames>,
+}
+
+/// A program that writes frames to its standard output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The program and its arguments; no shell reads them.
+    pub run: Vec<String>,
+    /// What it writes.
+    pub format: Frames,
+    /// Width of raw frames in pixels.
+    #[serde(default = "default_width")]
+    pub width: u32,
+    /// Height of raw frames in pixels.
+    #[serde(default = "default_height")]
+    pub height: u32,
+    /// Bytes from one row of raw frames to the next; 0 without padding.
+    #[serde(default)]
+    pub stride: usize,
+    /// Range of raw frames.
+    #[serde(default)]
+    pub range: Range,
+    /// It is started again after so many seconds of silence.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u32,
+    /// Whether it is started again after it ended well.
+    #[serde(default = "default_true")]
+    pub repeat: bool,
+}
+
+/// How frames are laid out: coded, or raw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Frames {
+    /// JPEG files, one after the other.
+    Mjpeg,
+    /// Raw frames.
+    #[serde(untagged)]
+    Raw(RawFormat),
+}
+
+/// An ALSA microphone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Microphone {
+    /// ALSA's name of the device.
+    pub device: String,
+    /// Sampling rate in Hz.
+    #[serde(default = "default_sample_rate")]
+    pub sample_rate: u32,
+    /// Number of channels.
+    #[serde(default = "default_channels")]
+    pub channels: u16,
+    /// Samples per channel of one of the two periods of the device's buffer.
+    #[serde(default = "default_buffer")]
+    pub buffer: u32,
+    /// Milliseconds of one sample of the stream.
+    #[serde(default = "default_block_ms")]
+    pub block_ms: u32,
+}
+
+/// Numbered frames, or a numbered tone, whichever the stream's codec takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Test {
+    /// Width of the frames in pixels.
+    #[serde(default = "default_width")]
+    pub width: u32,
+    /// Height of the frames in pixels.
+    #[serde(default = "default_height")]
+    pub height: u32,
+    /// Frames per second; 0: as fast as the encoder takes them. Sound comes at its own
+    /// pace unless this is 0.
+    #[serde(default = "default_test_fps")]
+    pub fps: f64,
+    /// Sampling rate of the tone in Hz.
+    #[serde(default = "default_sample_rate")]
+    pub sample_rate: u32,
+    /// Milliseconds of one block of the tone.
+    #[serde(default = "default_block_ms")]
+    pub block_ms: u32,
+    /// How many frames or blocks; 0 is for ever.
+    #[serde(default)]
+    pub count: u64,
+}
+
+/// Keep only pictures in which something moves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Motion {
+    /// Mean absolute difference of luma (0 to 255), at an eighth of the size, from the
+    /// picture that was kept last.
+    #[serde(default = "default_motion")]
+    pub threshold: f32,
+    /// Milliseconds for which everything is kept afterwards.
+    #[serde(default = "default_hold_ms")]
+    pub hold_ms: u32,
+}
+
+/// Keep only sound in which something is heard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Voice {
+    /// Root mean square of the loudest 20 ms of a block, in decibels to full scale.
+    #[serde(default = "default_voice_db")]
+    pub threshold_db: f32,
+    /// Milliseconds for which everything is kept afterwards.
+    #[serde(default = "default_hold_ms")]
+    pub hangover_ms: u32,
+}
+
+/// A part of the day: from a minute of the day (UTC) to another, which may be on the
+/// next day. Written `08:00-18:30`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Window {
+    from: u16,
+    to: u16,
+}
+
+impl Window {
+    /// Whether minute `minute` of the day (0 to 1439) is in it.
+    #[must_use]
+    pub fn holds(self, minute: u16) -> bool {
+        if self.from < self.to {
+            (self.from..self.to).contains(&minute)
+        } else {
+            minute >= self.from || minute < self.to
+        }
+    }
+}
+
+impl TryFrom<String> for Window {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let minute = |time: &str| {
+            let (hours, minutes) = time.split_once(':')?;
+            let (hours, minutes) = (hours.parse::<u16>().ok()?, minutes.parse::<u16>().ok()?);
+            (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+        };
+        let ends = text.split_once('-').and_then(|(from, to)| minute(from).zip(minute(to)));
+        match ends {
+            Some((from, to)) if from != to => Ok(Self { from, to }),
+            _ => Err(format!("`{text}` is no part of a day: write for example `08:00-18:30` (UTC)")),
+        }
+    }
+}
+
+impl From<Window> for String {
+    fn from(window: Window) -> Self {
+        let Window { from, to } = window;
+        format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+    }
+}
+
+fn default_width() -> u32 {
+    640
+}
+
+fn default_height() -> u32 {
+    480
+}
+
+fn default_fps() -> u32 {
+    30
+}
+
+fn default_test_fps() -> f64 {
+    30.0
+}
+
+fn default_sample_rate() -> u32 {
+    16_000
+}
+
+fn default_channels() -> u16 {
+    1
+}
+
+fn default_buffer() -> u32 {
+    4800
+}
+
+fn default_block_ms() -> u32 {
+    1000
+}
+
+fn default_timeout_s() -> u32 {
+    10
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_motion() -> f32 {
+    2.0
+}
+
+fn default_hold_ms() -> u32 {
+    1000
+}
+
+fn default_voice_db() -> f32 {
+    -45.0
 }
 
 fn default_period_ms() -> u32 {
@@ -317,6 +690,7 @@ impl Config {
                     "give every stream a name of its own",
                 );
             }
+            stream.check()?;
         }
         Ok(())
     }
@@ -337,14 +711,36 @@ mod tests {
     fn the_default_is_whole_and_documented() {
         let config = Layers::new(None, &[]).unwrap().config().unwrap();
         assert!(config.streams.is_empty());
-        // The commented stream is valid too, and names every key there is.
+        // The commented streams are valid too, and together name every key there is.
         let (head, tail) = DEFAULT.split_once("# [[stream]]").unwrap();
-        let stream: String =
+        let text: String =
             tail.lines().map(|l| l.strip_prefix("# ").unwrap_or("")).fold(String::new(), |s, l| s + l + "\n");
-        let full = layers(&format!("{head}[[stream]]\n{stream}"), &[]).unwrap();
-        let value = toml::Value::try_from(&full.streams[0]).unwrap();
-        assert_eq!(value.as_table().unwrap().len(), 7);
-        assert_eq!(value["replay"].as_table().unwrap().len(), 4);
+        let full = layers(&format!("{head}[[stream]]\n{text}"), &[]).unwrap();
+        let mut keys = std::collections::BTreeMap::<String, usize>::new();
+        for stream in &full.streams {
+            for (key, value) in toml::Value::try_from(stream).unwrap().as_table().unwrap() {
+                let inside = value.as_table().map_or(0, toml::map::Map::len);
+                keys.entry(key.clone()).and_modify(|most| *most = inside.max(*most)).or_insert(inside);
+            }
+        }
+        let tables =
+            [("replay", 4), ("camera", 5), ("command", 8), ("microphone", 5), ("test", 6), ("motion", 2), ("voice", 2)];
+        for (table, inside) in tables {
+            assert_eq!(keys.remove(table), Some(inside), "{table}");
+        }
+        assert_eq!(keys.len(), 9, "{keys:?}");
+    }
+
+    #[test]
+    fn frames_pass_as_they_are_only_where_nothing_else_is_asked() {
+        let adopts =
+            |more: &str| layers(&format!("[[stream]]\nname='a'\n{more}\ntest={{}}"), &[]).unwrap().streams[0].adopts();
+        assert!(adopts("codec='jpeg'") && adopts("codec='jpeg'\nresize='none'"));
+        for more in
+            ["codec='webp'", "codec='jpeg'\nknob=75", "codec='jpeg'\npreset='420'", "codec='jpeg'\nresize='1/2'"]
+        {
+            assert!(!adopts(more), "{more}");
+        }
     }
 
     #[test]
@@ -363,12 +759,24 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
+        let of = |codec: &str, more: &str| format!("[[stream]]\nname='a'\ncodec='{codec}'\n{more}");
         for (text, sets, named) in [
             ("[encode]\nthreds = 3", &[][..], "threds"),
             ("[encode]\nthreads = 'x'", &[], "encode.threads"),
             ("[encode]\nthreads = 0", &[], "encode.threads"),
             ("[encode", &[], "line 1"),
             ("", &["encode.threads"], "sets nothing"),
+            (&of("jpeg", ""), &[], "has no source"),
+            (&of("jpeg", "replay={path='x'}\ntest={}"), &[], "both `replay` and `test`"),
+            (&of("jpeg", "camera={device=''}"), &[], "camera.device is empty"),
+            (&of("jpeg", "camera={device='x',format='rgb3'}"), &[], "format"),
+            (&of("jpeg", "camera={device='x',fps=0}"), &[], "camera.fps"),
+            (&of("jpeg", "command={run=[],format='mjpeg'}"), &[], "command.run is empty"),
+            (&of("jpeg", "test={width=0}"), &[], "test.width"),
+            (&of("opus", "microphone={device='hw:0',channels=0}"), &[], "microphone.channels"),
+            (&of("opus", "test={block_ms=1}"), &[], "test.block_ms"),
+            (&of("jpeg", "test={}\nschedule=['25:00-26:00']"), &[], "08:00-18:30"),
+            (&of("jpeg", "test={}\nmotion={threshold=300}"), &[], "motion.threshold"),
             (
                 "[[stream]]\nname='a'\ncodec='jpeg'\nreplay={path='x'}\n[[stream]]\nname='a'\ncodec='png'\nreplay={path='x'}",
                 &[],

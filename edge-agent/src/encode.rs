@@ -1,11 +1,11 @@
 //! The encoding stage: samples in, packet bodies out.
 
 use crate::config;
-use crate::source::Captured;
+use crate::source::{Captured, Coded, Content};
 use crate::spool::Meta;
-use afferent_codec::{Registry, SampleEncoder, gap};
+use afferent_codec::{Chunk, Gap, ImageDecoder, Limits, Registry, SampleEncoder, gap};
 use afferent_link::frame::MAX_FRAME;
-use afferent_media::{Bytes, Code, Error, Modality, RateParts, Result};
+use afferent_media::{Bytes, Code, Error, Image, Modality, RateParts, Result, Sample};
 use std::time::Instant;
 
 /// An encoded sample on its way to the spool.
@@ -41,6 +41,11 @@ pub struct StreamEncoder {
     backfill: bool,
     encoder: SampleEncoder,
     modality: Modality,
+    /// Whether what a camera has coded passes as it is.
+    adopts: bool,
+    /// Decodes what a camera has coded and must not pass as it is.
+    registry: Registry,
+    decoder: Option<(&'static str, Box<dyn ImageDecoder>)>,
     /// Size of the last body: a good guess of the next one's.
     guess: usize,
 }
@@ -60,6 +65,9 @@ impl StreamEncoder {
             backfill: config.class == config::Class::Backfill,
             encoder,
             modality: codec.descriptor().modality,
+            adopts: config.adopts(),
+            registry: registry.clone(),
+            decoder: None,
             guess: 0,
         })
     }
@@ -80,21 +88,50 @@ impl StreamEncoder {
     pub fn encode(&mut self, captured: Captured) -> Encoded {
         let start = Instant::now();
         let mut body = Vec::with_capacity(self.guess + self.guess / 8);
-        let encoded = captured.sample.and_then(|sample| self.encoder.encode(&sample, &mut body));
+        let encoded = match captured.content {
+            Content::Sample(sample) => self.encoder.encode(&sample, &mut body),
+            Content::Coded(coded) => self.encode_coded(&coded, &mut body),
+            Content::Missing(gap) => {
+                log::info!("stream {}: {} missing: {}", self.stream, gap.missing, gap.reason);
+                Ok(record(&gap, &mut body))
+            }
+        };
         let encode_us = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
         let parts = encoded.and_then(fits).unwrap_or_else(|error| {
             log::warn!("stream {}: {error}", self.stream);
-            body = gap::write(&format!("{}: {}", error.code(), error.what()));
-            RateParts { container: Bytes(body.len() as u64), ..RateParts::default() }
+            record(&Gap::one(format!("{}: {}", error.code(), error.what())), &mut body)
         });
         self.guess = body.len();
         let meta = Meta {
             sample_id: captured.sample_id,
             backfill: self.backfill,
-            captured_us: captured.captured_us,
+            captured_us: captured.time.wall_us,
             encode_us,
             parts,
         };
         Encoded { stream: self.stream, meta, body }
     }
+
+    fn encode_coded(&mut self, coded: &Coded, body: &mut Vec<u8>) -> Result<RateParts> {
+        if self.adopts {
+            return self.encoder.adopt(&coded.file, body);
+        }
+        let decoder = match &mut self.decoder {
+            Some((codec, decoder)) if *codec == coded.codec => decoder,
+            other => {
+                let decoder = self.registry.get(coded.codec)?.image_decoder(&Limits::default())?;
+                &mut other.insert((coded.codec, decoder)).1
+            }
+        };
+        let mut image = Image::default();
+        let chunk = Chunk { index: 0, bytes: &coded.file, side: Bytes(0), header: Bytes(0) };
+        decoder.decode(&[chunk], &mut image)?;
+        self.encoder.encode(&Sample::Image(image), body)
+    }
+}
+
+/// Makes `body` that of a gap.
+fn record(gap: &Gap, body: &mut Vec<u8>) -> RateParts {
+    *body = gap::write(gap);
+    RateParts { container: Bytes(body.len() as u64), ..RateParts::default() }
 }

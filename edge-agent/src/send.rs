@@ -286,7 +286,7 @@ impl Sender {
             clock_error_us: clock.map_or(0, |c| c.error_us.max(1)),
             spool_packets: standing.spooled,
             spool_bytes: standing.disk.0,
-            dropped: 0,
+            dropped: standing.dropped,
             temperature_mc: None,
             throttled: None,
             energy_uj: None,

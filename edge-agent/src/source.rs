@@ -1,25 +1,113 @@
-//! Where samples come from. Replay of recorded media is the first source;
-//! cameras and microphones implement the same trait.
+//! Where samples come from: recorded media, cameras, programs, microphones, and a
+//! source that is known in advance. All implement one trait.
+//!
+//! Nothing is skipped in silence. What a device numbered and did not deliver is a
+//! [`Gap`] *before* the next sample, what could not be captured is a gap in the
+//! sample's place, and what a gate withheld is counted in a gap of its own.
 
-use crate::config::{Pace, Replay};
+#[cfg(any(feature = "microphone", test))]
+mod blocks;
+#[cfg(all(feature = "camera", target_os = "linux"))]
+mod camera;
+mod command;
+mod device;
+pub mod gate;
+#[cfg(feature = "microphone")]
+mod microphone;
+mod replay;
+pub mod synthetic;
+
+pub use command::CommandSource;
+pub use replay::ReplaySource;
+
+use crate::config::{Origin, Stream};
 use crate::stop::Stop;
-use afferent_codec::Limits;
-use afferent_codec_conventional::open;
-use afferent_media::manifest::Manifest;
-use afferent_media::{Error, Modality, Result, Sample};
+use afferent_codec::Gap;
+use afferent_media::{Code, Error, Modality, Result, Sample};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What a source hands on: a sample, or the reason why there is none.
+/// What a source hands on.
+#[derive(Debug)]
 pub struct Captured {
     /// The manifest's opaque id, or empty.
     pub sample_id: String,
-    /// Wall clock at capture, microseconds since 1970.
-    pub captured_us: i64,
-    /// The sample, which may be shared with the source's own buffers. An error
-    /// takes the sample's place, so that it is counted and named all the way
-    /// to the rows.
-    pub sample: Result<Arc<Sample>>,
+    /// When it was captured: for an image its arrival or the device's own time stamp,
+    /// for sound its first sample.
+    pub time: Time,
+    /// The device's number of this frame, from 0 on since the device was opened.
+    pub frame: Option<u64>,
+    /// What the device lost between the sample before and this one.
+    pub before: Option<Gap>,
+    /// The sample, or why there is none.
+    pub content: Content,
+}
+
+impl Captured {
+    /// `content`, captured now.
+    #[must_use]
+    pub fn now(content: Content) -> Self {
+        Self { sample_id: String::new(), time: Time::now(), frame: None, before: None, content }
+    }
+}
+
+/// The content of what was captured.
+#[derive(Debug)]
+pub enum Content {
+    /// A sample, which may be shared with the source's own buffers.
+    Sample(Arc<Sample>),
+    /// An image that the device has coded.
+    Coded(Coded),
+    /// No sample: it is counted and named all the way to the rows.
+    Missing(Gap),
+}
+
+impl From<Result<Arc<Sample>>> for Content {
+    /// An error is a gap of one sample.
+    fn from(sample: Result<Arc<Sample>>) -> Self {
+        match sample {
+            Ok(sample) => Self::Sample(sample),
+            Err(error) => Self::Missing(Gap::one(format!("{}: {}", error.code(), error.what()))),
+        }
+    }
+}
+
+/// An image that a device has coded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coded {
+    /// Id of the codec that reads it, for example `jpeg`.
+    pub codec: &'static str,
+    /// The file.
+    pub file: Vec<u8>,
+}
+
+/// A moment on both clocks: sound and pictures of one board are aligned by the
+/// monotonic one, from which the wall clock's time is derived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time {
+    /// Wall clock, microseconds since 1970.
+    pub wall_us: i64,
+    /// Monotonic clock of the system (`CLOCK_MONOTONIC`, which V4L2 and ALSA stamp by
+    /// too), microseconds.
+    pub monotonic_us: u64,
+}
+
+impl Time {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        let now = clock_gettime(ClockId::Monotonic);
+        let monotonic_us = u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).unwrap_or(0);
+        Self { wall_us: wall_us(), monotonic_us }
+    }
+
+    /// The moment that was `age` ago.
+    #[must_use]
+    pub fn before(self, age: Duration) -> Self {
+        let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        Self { wall_us: self.wall_us.saturating_sub_unsigned(age), monotonic_us: self.monotonic_us.saturating_sub(age) }
+    }
 }
 
 /// A source of samples.
@@ -38,87 +126,84 @@ pub fn wall_us() -> i64 {
     }
 }
 
-/// Replays a folder or manifest of media files.
-pub struct ReplaySource {
-    manifest: Manifest,
-    modality: Modality,
-    pace: Pace,
-    period: Duration,
-    next: u64,
-    total: Option<u64>,
-    due: Option<Instant>,
-}
-
-impl ReplaySource {
-    /// A replay of what `replay` names, as samples of `modality`, from sample
-    /// number `start` on: so that an agent goes on where its spool ends.
-    ///
-    /// # Errors
-    /// As [`Manifest::open`].
-    pub fn new(replay: &Replay, modality: Modality, start: u64) -> Result<Self> {
-        let extensions = open::extensions(modality);
-        let manifest = Manifest::open(&replay.path, extensions)?.only(extensions)?;
-        let length = manifest.entries().len() as u64;
-        if replay.repeat > 0 && start >= length.saturating_mul(replay.repeat.into()) {
-            log::warn!(
-                "{} was replayed to its end before: give another spool.folder, or a higher repeat, to send it again",
-                replay.path.display()
-            );
+/// The source of a stream whose codec takes `modality`, behind the stream's gate.
+/// `start` is the number of its next sample, where a replay goes on. A device need
+/// not be there: it is waited for.
+///
+/// # Errors
+/// [`Code::Config`] if the configuration names no source that can be, or one of
+/// another modality; [`Code::Unsupported`] for one that this build lacks; those of
+/// [`ReplaySource::new`].
+pub fn open(stream: &Stream, modality: Modality, start: u64) -> Result<Box<dyn Source>> {
+    let of = |wanted: Modality, key: &str| {
+        if modality == wanted {
+            return Ok(());
         }
-        Ok(Self {
-            total: (replay.repeat > 0).then(|| length.saturating_mul(replay.repeat.into())),
-            manifest,
-            modality,
-            pace: replay.pace,
-            period: Duration::from_millis(replay.period_ms.into()),
-            next: start,
-            due: None,
-        })
-    }
-
-    /// How many samples the replay has in all; `None` if it has no end.
-    #[must_use]
-    pub fn total(&self) -> Option<u64> {
-        self.total
-    }
-}
-
-impl Source for ReplaySource {
-    fn next(&mut self, stop: &Stop) -> Option<Captured> {
-        if stop.is_set() || self.total.is_some_and(|total| self.next >= total) {
-            return None;
+        Err(Error::new(
+            Code::Config,
+            format!("`{key}` gives {wanted}, codec `{}` takes {modality}", stream.codec),
+            format!("choose a codec for {wanted} (`afferent codecs` lists them), or another source"),
+        ))
+    };
+    let source: Box<dyn Source> = match stream.origin()? {
+        Origin::Replay(replay) => Box::new(ReplaySource::new(replay, modality, start)?),
+        Origin::Test(test) => synthetic::open(test, modality, start)?,
+        Origin::Command(command) => {
+            of(Modality::Image, "command")?;
+            Box::new(CommandSource::new(command)?)
         }
-        let entries = self.manifest.entries();
-        let entry = &entries[(self.next % entries.len() as u64) as usize];
-        self.next += 1;
-        let path = self.manifest.path(entry);
-        let limits = Limits::default();
-        let sample = match self.modality {
-            Modality::Image => open::image(&path, &limits).map(Sample::Image),
-            Modality::Audio => open::audio(&path, &limits).map(Sample::Audio),
-        };
-        if self.pace == Pace::Real {
-            let now = Instant::now();
-            let due = self.due.unwrap_or(now);
-            // Sound is there once it has been said.
-            let length = match &sample {
-                Ok(Sample::Audio(audio)) => Duration::from_secs_f64(audio.view().seconds()),
-                _ => self.period,
-            };
-            let wait = if self.modality == Modality::Audio { due + length } else { due };
-            if stop.sleep(wait.saturating_duration_since(now)) {
-                return None;
+        Origin::Camera(camera) => {
+            of(Modality::Image, "camera")?;
+            #[cfg(all(feature = "camera", target_os = "linux"))]
+            {
+                Box::new(camera::source(camera, stream.adopts()))
             }
-            self.due = Some(due + length);
+            #[cfg(not(all(feature = "camera", target_os = "linux")))]
+            {
+                let _ = camera;
+                return Err(lacking("camera", "V4L2"));
+            }
         }
-        Some(Captured {
-            sample_id: entry.id.clone(),
-            captured_us: wall_us(),
-            // Named by its id: the board's paths stay on the board.
-            sample: sample.map(Arc::new).map_err(|e| {
-                let what = e.what().replace(&path.display().to_string(), &entry.id);
-                Error::new(e.code(), what, "check the file")
-            }),
-        })
+        Origin::Microphone(microphone) => {
+            of(Modality::Audio, "microphone")?;
+            #[cfg(feature = "microphone")]
+            {
+                Box::new(microphone::source(microphone))
+            }
+            #[cfg(not(feature = "microphone"))]
+            {
+                let _ = microphone;
+                return Err(lacking("microphone", "ALSA"));
+            }
+        }
+    };
+    gate::closed_by(stream, modality, Box::new(Told { source, waiting: None }))
+}
+
+/// Tells what was lost before a sample as a gap of its own.
+struct Told {
+    source: Box<dyn Source>,
+    waiting: Option<Captured>,
+}
+
+impl Source for Told {
+    fn next(&mut self, stop: &Stop) -> Option<Captured> {
+        if let Some(waiting) = self.waiting.take() {
+            return Some(waiting);
+        }
+        let mut captured = self.source.next(stop)?;
+        let Some(gap) = captured.before.take() else { return Some(captured) };
+        let told = Captured { time: captured.time, ..Captured::now(Content::Missing(gap)) };
+        self.waiting = Some(captured);
+        Some(told)
     }
+}
+
+#[cfg(not(all(feature = "camera", feature = "microphone", target_os = "linux")))]
+fn lacking(feature: &str, what: &str) -> Error {
+    Error::new(
+        Code::Unsupported,
+        format!("this build has no {what}"),
+        format!("build the agent for Linux with `--features {feature}`"),
+    )
 }

@@ -111,6 +111,9 @@ pub struct Standing {
     pub lost: u64,
     /// Bytes of segments on disk.
     pub disk: afferent_media::Bytes,
+    /// Samples since the start that the sources could not deliver or withheld. Gaps,
+    /// which are accepted, say why.
+    pub dropped: u64,
 }
 
 /// A sample that waits to be sent.
@@ -130,6 +133,7 @@ struct State {
     places: BTreeMap<Key, u64>,
     lost: u64,
     disk: u64,
+    dropped: u64,
     /// No more samples will come.
     ended: bool,
 }
@@ -186,6 +190,7 @@ impl Shared {
             spooled,
             lost: state.lost,
             disk: afferent_media::Bytes(state.disk),
+            dropped: state.dropped,
         }
     }
 
@@ -222,6 +227,12 @@ impl Shared {
         }
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Counts samples that a source could not deliver or withheld.
+    pub fn drop_samples(&self, missing: u64) {
+        let mut state = self.state();
+        state.dropped = state.dropped.saturating_add(missing);
     }
 
     /// Whether no more samples will come and none waits.

@@ -6,6 +6,7 @@
 //! - [`error`]: one error type with a code, what happened and what to do;
 //! - [`image`], [`audio`]: borrowed views into caller-owned buffers, and the
 //!   owned buffers themselves;
+//! - [`frame`]: the raw frames that cameras deliver, taken apart into planes;
 //! - [`resize`], [`resample`]: the only resizing and resampling code of the
 //!   product, by kept crates, with filters named and pinned;
 //! - [`preprocess`]: from an image to a network's input, as data with a digest;
@@ -20,6 +21,8 @@
 pub mod audio;
 #[cfg(feature = "std")]
 pub mod error;
+#[cfg(feature = "std")]
+pub mod frame;
 #[cfg(feature = "std")]
 pub mod image;
 #[cfg(feature = "std")]
@@ -40,7 +43,7 @@ pub use audio::{Audio, AudioView};
 #[cfg(feature = "std")]
 pub use error::{Code, Error, Result};
 #[cfg(feature = "std")]
-pub use image::{Image, ImageView, PixelFormat};
+pub use image::{Image, ImageView, PixelFormat, Plane};
 #[cfg(feature = "std")]
 pub use network::{Network, Tensor};
 #[cfg(feature = "std")]

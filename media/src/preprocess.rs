@@ -113,9 +113,17 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`Code::Config`] if the description cannot be (see [`Self::validate`])
-    /// or the crop of this image would be empty.
+    /// or the crop of this image would be empty, [`Code::Unsupported`] for an image
+    /// that is neither RGB nor 8-bit grey.
     pub fn apply(&self, image: ImageView<'_>) -> Result<Tensor> {
         self.validate()?;
+        if !matches!(image.format(), PixelFormat::Rgb8 | PixelFormat::Gray8) {
+            return Err(Error::new(
+                Code::Unsupported,
+                format!("networks do not take {:?}", image.format()),
+                "convert the image with ImageView::interleave",
+            ));
+        }
         let (width, height) = self.size;
         let part = crop(image, self.crop)?;
         // At equal size every filter is the identity: Pillow, too, returns a copy.
@@ -134,9 +142,9 @@ impl Preprocess {
         for (c, (mean, std)) in self.mean.into_iter().zip(self.std).enumerate() {
             // Grey holds one value per pixel, which stands for all three.
             let from = match (image.format(), self.channels) {
-                (PixelFormat::Gray8, _) => 0,
                 (PixelFormat::Rgb8, ChannelOrder::Rgb) => c,
                 (PixelFormat::Rgb8, ChannelOrder::Bgr) => 2 - c,
+                (_, _) => 0,
             };
             let (start, step) = match self.layout {
                 Layout::Nchw => (c * pixels, 1),

@@ -50,9 +50,15 @@ pub struct Crop {
 
 /// Resizes `source` (or the `crop` of it) to `width` x `height`.
 ///
+/// The planes of a planar image are resized one by one.
+///
 /// # Errors
-/// [`Code::Config`] if the target is empty or the crop leaves the source.
+/// [`Code::Config`] if the target is empty or the crop leaves the source,
+/// [`Code::Unsupported`] for 16-bit grey or a crop of planes.
 pub fn resize(source: ImageView<'_>, crop: Option<Crop>, width: u32, height: u32, filter: Filter) -> Result<Image> {
+    if source.format().chroma(1, 1).is_some() {
+        return planes(source, crop, width, height, filter);
+    }
     let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter.kernel()));
     let (first, rows) = match crop {
         Some(c) => {
@@ -66,12 +72,37 @@ pub fn resize(source: ImageView<'_>, crop: Option<Crop>, width: u32, height: u32
     if rows == height { Ok(along_rows) } else { pass(along_rows.view(), width, height, &options) }
 }
 
+fn planes(source: ImageView<'_>, crop: Option<Crop>, width: u32, height: u32, filter: Filter) -> Result<Image> {
+    if crop.is_some() {
+        return Err(Error::new(Code::Unsupported, "planes cannot be cropped", "convert the image to RGB first"));
+    }
+    let format = source.format();
+    let mut image = Image::default();
+    let mut rest = image.reset(width, height, format)?;
+    let chroma = format.chroma(width, height).unwrap_or_default();
+    for (plane, (width, height)) in source.planes().zip([(width, height), chroma, chroma]) {
+        let view = ImageView::new(plane.width, plane.height, plane.stride, PixelFormat::Gray8, plane.data)?;
+        let resized = resize(view, None, width, height, filter)?;
+        let (to, after) = rest.split_at_mut(resized.data().len());
+        to.copy_from_slice(resized.data());
+        rest = after;
+    }
+    Ok(image)
+}
+
 fn pass(source: ImageView<'_>, width: u32, height: u32, options: &fir::ResizeOptions) -> Result<Image> {
     let mut image = Image::default();
     image.reset(width, height, source.format())?;
     match source.format() {
         PixelFormat::Rgb8 => convolve::<U8x3>(source, &mut image, options)?,
         PixelFormat::Gray8 => convolve::<U8>(source, &mut image, options)?,
+        other @ (PixelFormat::I420 | PixelFormat::I422 | PixelFormat::Gray16) => {
+            return Err(Error::new(
+                Code::Unsupported,
+                format!("{other:?} cannot be resized"),
+                "convert the image to RGB or 8-bit grey first",
+            ));
+        }
     }
     Ok(image)
 }

@@ -54,6 +54,7 @@ impl Events {
             "clock_error_us": telemetry.clock_error_us,
             "spool_packets": telemetry.spool_packets,
             "spool_bytes": telemetry.spool_bytes,
+            "dropped": telemetry.dropped,
         }));
     }
 }

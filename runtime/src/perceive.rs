@@ -272,12 +272,12 @@ impl Perceiver {
 
     /// Parses the container and notes what it says.
     fn open<'a>(&self, packet: &StoredPacket, body: &'a [u8], row: &mut Row) -> Result<Container<'a>> {
-        if let Some(reason) = gap::read(body) {
-            return Err(Error::new(
-                Code::NotFound,
-                format!("the agent has no sample: {reason}"),
-                "see the agent's log",
-            ));
+        if let Some(gap) = gap::read(body) {
+            let what = match gap.missing {
+                1 => format!("the agent has no sample: {}", gap.reason),
+                missing => format!("the agent has no {missing} samples: {}", gap.reason),
+            };
+            return Err(Error::new(Code::NotFound, what, "see the agent's log"));
         }
         let container = Container::parse(body)?;
         self.describe_codec(&container, row);

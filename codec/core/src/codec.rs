@@ -1,9 +1,9 @@
 //! The traits of a codec.
 
-use crate::container::{Chunk, ContainerWriter};
+use crate::container::{Chunk, ContainerWriter, ImageShape};
 use crate::descriptor::Descriptor;
 use crate::scale::Resize;
-use afferent_media::{Audio, AudioView, Code, Error, Image, ImageView, Modality, Result};
+use afferent_media::{Audio, AudioView, Code, Error, Image, ImageView, Modality, PixelFormat, Result};
 
 /// An operating point of a codec: how large it sees the sample, by which preset,
 /// and where it stands on its knob.
@@ -133,12 +133,34 @@ impl Limits {
 
 /// Encodes images one by one.
 pub trait ImageEncoder: Send {
+    /// Whether it takes images of `format` as they are. What it does not take,
+    /// [`crate::SampleEncoder`] converts to RGB or 8-bit grey first, which every codec takes.
+    fn takes(&self, format: PixelFormat) -> bool {
+        matches!(format, PixelFormat::Rgb8 | PixelFormat::Gray8)
+    }
+
     /// Writes `image` into `out` as one or more chunks, stating for each chunk
     /// how many of its bytes are payload, side information and codec header.
     ///
     /// # Errors
     /// [`Code::Unsupported`] for a pixel format or size the codec cannot take.
     fn encode(&mut self, image: ImageView<'_>, out: &mut ContainerWriter) -> Result<()>;
+
+    /// Writes `file`, which a camera coded in this codec's format, into `out` without
+    /// coding it again, and says what it holds. The format said is that of its pixels
+    /// once decoded.
+    ///
+    /// # Errors
+    /// [`Code::Unsupported`] if this codec takes nothing that others coded (the
+    /// default), [`Code::Corrupt`] if `file` is damaged or cut.
+    fn adopt(&mut self, file: &[u8], out: &mut ContainerWriter) -> Result<ImageShape> {
+        let _ = (file, out);
+        Err(Error::new(
+            Code::Unsupported,
+            "this codec does not pass on what a camera has coded",
+            "decode the frame, and encode it",
+        ))
+    }
 }
 
 /// Decodes images one by one.

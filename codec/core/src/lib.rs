@@ -24,6 +24,7 @@ pub mod scale;
 pub use codec::{AudioDecoder, AudioEncoder, Codec, ImageDecoder, ImageEncoder, Limits, Settings};
 pub use container::{AudioShape, Chunk, Container, ContainerWriter, Geometry, Header, ImageShape};
 pub use descriptor::{Descriptor, Exactness, Family, Knob, Simd, Tier};
+pub use gap::Gap;
 pub use registry::Registry;
-pub use sample::{SampleDecoder, SampleEncoder};
+pub use sample::{ADOPTED, SampleDecoder, SampleEncoder};
 pub use scale::Resize;

@@ -8,6 +8,10 @@ use afferent_media::{Audio, Code, Error, Image, Modality, RateParts, Result, Sam
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+/// The preset of a container whose image a camera has coded: no preset of the codec,
+/// and no knob, as nobody here chose them.
+pub const ADOPTED: &str = "camera";
+
 enum Inner {
     Image(Box<dyn ImageEncoder>),
     Audio(Box<dyn AudioEncoder>),
@@ -21,6 +25,8 @@ pub struct SampleEncoder {
     resize: Resize,
     resized_in: Option<Duration>,
     writer: ContainerWriter,
+    /// An image as the codec takes it, where it does not take the sample's own format.
+    converted: Image,
 }
 
 impl SampleEncoder {
@@ -57,7 +63,7 @@ impl SampleEncoder {
             weights: codec.weights(),
         };
         let writer = ContainerWriter::new();
-        Ok(Self { inner, header, resize: settings.resize, resized_in: None, writer })
+        Ok(Self { inner, header, resize: settings.resize, resized_in: None, writer, converted: Image::default() })
     }
 
     /// Writes the container of `sample` to the end of `out`.
@@ -70,8 +76,15 @@ impl SampleEncoder {
         self.resized_in = None;
         self.header.geometry = match (&mut self.inner, sample) {
             (Inner::Image(encoder), Sample::Image(image)) => {
-                let view = image.view();
-                let shape = ImageShape { width: view.width(), height: view.height(), format: view.format() };
+                let source = image.view();
+                let shape = ImageShape { width: source.width(), height: source.height(), format: source.format() };
+                // The one place where camera frames become RGB or grey, for codecs that take nothing else.
+                let view = if encoder.takes(source.format()) {
+                    source
+                } else {
+                    source.interleave(&mut self.converted)?;
+                    self.converted.view()
+                };
                 if self.resize.is_none() {
                     encoder.encode(view, &mut self.writer)?;
                     Geometry::Image(shape)
@@ -102,6 +115,34 @@ impl SampleEncoder {
             }
         };
         self.writer.seal(&self.header, out)
+    }
+
+    /// Writes the container of an image that a camera has coded in this codec's
+    /// format to the end of `out`, with [`ADOPTED`] for its preset.
+    ///
+    /// # Errors
+    /// [`Code::Unsupported`] if the codec passes nothing on or images are to be
+    /// resized, [`Code::Corrupt`] if `file` is damaged or cut.
+    pub fn adopt(&mut self, file: &[u8], out: &mut Vec<u8>) -> Result<RateParts> {
+        self.writer.clear();
+        self.resized_in = None;
+        let Inner::Image(encoder) = &mut self.inner else {
+            return Err(Error::new(
+                Code::Unsupported,
+                format!("{} codes no images", self.header.codec),
+                "choose a codec for images (`afferent codecs` lists them)",
+            ));
+        };
+        if !self.resize.is_none() {
+            return Err(Error::new(
+                Code::Unsupported,
+                "a coded image cannot be resized",
+                "decode it first, or leave `resize` out",
+            ));
+        }
+        let geometry = Geometry::Image(encoder.adopt(file, &mut self.writer)?);
+        let header = Header { preset: ADOPTED.to_owned(), knob: None, geometry, ..self.header.clone() };
+        self.writer.seal(&header, out)
     }
 
     /// How long the last sample took to be made smaller; `None` if nothing was resized.

@@ -370,7 +370,7 @@ pub struct Telemetry {
     pub spool_packets: u64,
     /// Bytes that wait in the spool.
     pub spool_bytes: u64,
-    /// Samples dropped at the sensor since the start, by backpressure.
+    /// Samples since the start that the sources lost or withheld.
     pub dropped: u64,
     /// The processor's temperature in thousandths of a degree Celsius.
     pub temperature_mc: Option<i32>,

@@ -8,28 +8,58 @@ const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 
-/// How many bytes of a well-formed `file` are entropy-coded, over all scans.
-/// Stuffed zeros belong to them; restart markers would too.
-pub(super) fn entropy_coded(file: &[u8]) -> usize {
+/// What the markers of a file tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Bytes that are entropy-coded, over all scans. Stuffed zeros and restart
+    /// markers belong to them.
+    pub(super) coded: usize,
+    /// Where the file ends.
+    pub(super) end: End,
+}
+
+/// Where a file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// After this many bytes, with its EOI.
+    At(usize),
+    /// Later than what is there.
+    Later,
+    /// Nowhere: something else than a marker stands where one must.
+    Nowhere,
+}
+
+/// Walks over the markers of the file at the start of `bytes`.
+pub(super) fn extent(bytes: &[u8]) -> Extent {
     let mut coded = 0;
     let mut at = 0;
-    while let Some(&[0xff, marker]) = file.get(at..at + 2) {
+    let end = loop {
+        let marker = match bytes.get(at..) {
+            // A marker may be preceded by any number of fill bytes.
+            Some([0xff, 0xff, ..]) => {
+                at += 1;
+                continue;
+            }
+            Some(&[0xff, marker, ..]) => marker,
+            None | Some([] | [0xff]) => break End::Later,
+            Some(_) => break End::Nowhere,
+        };
         at += 2;
         match marker {
-            EOI => break,
+            EOI => break End::At(at),
             TEM | RST0..=SOI => continue,
             _ => {}
         }
-        let Some(&[high, low]) = file.get(at..at + 2) else { break };
+        let Some(&[high, low]) = bytes.get(at..at + 2) else { break End::Later };
         at += usize::from(u16::from_be_bytes([high, low]));
         if marker == SOS {
-            let scan = file.get(at..).unwrap_or_default();
+            let scan = bytes.get(at..).unwrap_or_default();
             let length = scan_length(scan);
             coded += length;
             at += length;
         }
-    }
-    coded
+    };
+    Extent { coded, end }
 }
 
 /// How far the scan at the start of `bytes` reaches: to the first marker that is
@@ -65,9 +95,14 @@ mod tests {
             0xff, 0xda, 0x00, 0x02, 9, // a second scan of 1 byte
             0xff, 0xd9, // EOI
         ];
-        assert_eq!(entropy_coded(&file), 9);
+        assert_eq!(extent(&file), Extent { coded: 9, end: End::At(file.len()) });
+        let longer = [&file[..], &[0, 7]].concat();
+        assert_eq!(extent(&longer).end, End::At(file.len()));
         for cut in 0..file.len() {
-            assert!(entropy_coded(&file[..cut]) <= cut);
+            let extent = extent(&file[..cut]);
+            assert!(extent.coded <= cut && extent.end == End::Later, "{cut}: {extent:?}");
         }
+        assert_eq!(extent(b"\xff\xd8\0").end, End::Nowhere);
+        assert_eq!(extent(b"\xff\xd8\xff\xff\xd9").end, End::At(5));
     }
 }

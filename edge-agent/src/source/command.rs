@@ -1,0 +1,279 @@
+//! A program that writes frames to its standard output: what the cameras of the
+//! Raspberry Pi and the Jetson, which have no plain V4L2 device, are read by.
+//!
+//! It is started again when it ends or falls silent, what it says on its standard
+//! error goes to the log within bounds, and it is ended together with every process
+//! that it started.
+
+use super::device::{Device, Kept, Step};
+use super::{Captured, Coded, Content, Source};
+use crate::config::{Command as Config, Frames};
+use crate::stop::Stop;
+use afferent_codec_conventional::jpeg::{self, Found};
+use afferent_media::frame::RawLayout;
+use afferent_media::{Code, Error, Image, Result, Sample};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest JPEG frame that is waited for, in bytes.
+const MAX_FRAME: usize = 64 << 20;
+/// Bytes of one read, and how many reads may wait.
+const CHUNK: usize = 64 << 10;
+const CHUNKS: usize = 16;
+/// How long the program has to end when it is asked to.
+const GRACE: Duration = Duration::from_millis(500);
+/// Lines of the program's standard error that are logged each minute, and their longest.
+const LINES: u32 = 20;
+const LINE: u64 = 300;
+/// How often a wait looks at the stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The frames of a program.
+pub struct CommandSource(Kept<Program>);
+
+impl CommandSource {
+    /// The source that `config` describes. The program is started by the first read.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a geometry that cannot be.
+    pub fn new(config: &Config) -> Result<Self> {
+        let layout = match config.format {
+            Frames::Mjpeg => None,
+            Frames::Raw(format) => {
+                Some(RawLayout::new(format, config.width, config.height, config.stride, config.range)?)
+            }
+        };
+        let name = format!("command `{}`", config.run.first().map_or("", String::as_str));
+        Ok(Self(Kept::new(Program { config: config.clone(), name, layout })))
+    }
+}
+
+impl Source for CommandSource {
+    fn next(&mut self, stop: &Stop) -> Option<Captured> {
+        self.0.next(stop)
+    }
+}
+
+struct Program {
+    config: Config,
+    name: String,
+    /// None for JPEG files.
+    layout: Option<RawLayout>,
+}
+
+/// A running program.
+struct Running {
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    /// What was read and is not yet a frame.
+    buffer: Vec<u8>,
+    frames: u64,
+    /// When it last wrote anything.
+    heard: Instant,
+    /// It has closed its output.
+    ended: bool,
+    /// Its end was taken note of: its number may be another's from here on.
+    reaped: bool,
+}
+
+impl Device for Program {
+    type Session = Running;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn open(&mut self) -> Result<Running> {
+        let (program, arguments) = self
+            .config
+            .run
+            .split_first()
+            .ok_or_else(|| Error::new(Code::Config, "command.run is empty", "name a program and its arguments"))?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|e| Error::new(Code::Io, "it cannot be started", "check command.run and the PATH").caused_by(e))?;
+        let (sender, output) = sync_channel(CHUNKS);
+        if let Some(stdout) = child.stdout.take() {
+            thread::spawn(move || read(stdout, &sender));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            let name = self.name.clone();
+            thread::spawn(move || listen(&name, stderr));
+        }
+        Ok(Running { child, output, buffer: Vec::new(), frames: 0, heard: Instant::now(), ended: false, reaped: false })
+    }
+
+    fn read(&mut self, running: &mut Running, stop: &Stop) -> Result<Step> {
+        let silence = Duration::from_secs(self.config.timeout_s.into());
+        loop {
+            if let Some(content) = self.cut(running)? {
+                let frame = running.frames;
+                running.frames += 1;
+                return Ok(Step::Captured(Captured { frame: Some(frame), ..Captured::now(content) }));
+            }
+            if stop.is_set() {
+                return Ok(Step::End);
+            }
+            if running.ended {
+                return self.end(running);
+            }
+            match running.output.recv_timeout(PATIENCE) {
+                Ok(chunk) => {
+                    running.buffer.extend_from_slice(&chunk);
+                    running.heard = Instant::now();
+                }
+                Err(RecvTimeoutError::Disconnected) => running.ended = true,
+                Err(RecvTimeoutError::Timeout) if running.heard.elapsed() >= silence => {
+                    return Err(Error::new(
+                        Code::Io,
+                        format!("it wrote nothing for {} s", silence.as_secs()),
+                        "see what it logged, or raise command.timeout_s",
+                    ));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+impl Program {
+    /// The first frame of what was read, if it is whole.
+    fn cut(&self, running: &mut Running) -> Result<Option<Content>> {
+        let buffer = &mut running.buffer;
+        if let Some(layout) = &self.layout {
+            if buffer.len() < layout.length() {
+                return Ok(None);
+            }
+            let mut image = Image::default();
+            layout.split(buffer, &mut image)?;
+            buffer.drain(..layout.length());
+            return Ok(Some(Content::Sample(Arc::new(Sample::Image(image)))));
+        }
+        loop {
+            match jpeg::find(buffer) {
+                Found::File(length) => {
+                    let rest = buffer.split_off(length);
+                    let file = std::mem::replace(buffer, rest);
+                    return Ok(Some(Content::Coded(Coded { codec: "jpeg", file })));
+                }
+                Found::Start if buffer.len() > MAX_FRAME => {
+                    return Err(Error::new(
+                        Code::Limit,
+                        format!("a JPEG frame has no end after {MAX_FRAME} bytes"),
+                        "check command.format and what the program writes",
+                    ));
+                }
+                Found::Start => return Ok(None),
+                Found::Other => {
+                    let next = (1..buffer.len()).find(|&at| jpeg::find(&buffer[at..]) != Found::Other);
+                    let skipped = next.unwrap_or(buffer.len());
+                    log::warn!("{}: skipped {skipped} bytes that are no JPEG frame", self.name);
+                    buffer.drain(..skipped);
+                }
+            }
+        }
+    }
+
+    /// What it means that the program has closed its output.
+    fn end(&self, running: &mut Running) -> Result<Step> {
+        let status = running.finish(false).map_err(|e| Error::io("waiting for its end", e))?;
+        let rest = running.buffer.len();
+        if status.success() && rest == 0 && !self.config.repeat {
+            return Ok(Step::End);
+        }
+        if status.success() && rest == 0 && running.frames > 0 {
+            return Ok(Step::Again);
+        }
+        Err(Error::new(
+            Code::Io,
+            format!("it ended with {status} after {} frames and {rest} bytes of another", running.frames),
+            "see what it logged, and try the command by hand",
+        ))
+    }
+}
+
+impl Running {
+    /// Waits for the program's end, which it may be `asked` for, and kills what is left
+    /// of it and of what it started once its time is over.
+    fn finish(&mut self, asked: bool) -> std::io::Result<ExitStatus> {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // That there is no such process any more is what is wanted.
+            if asked {
+                let _ = kill_process_group(group, Signal::TERM);
+            }
+            let since = Instant::now();
+            // The program stays a zombie until `wait`, so that its number is nobody else's.
+            let watch = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            while since.elapsed() < GRACE && matches!(waitid(WaitId::Pid(group), watch), Ok(None)) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        self.reaped = true;
+        self.child.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = self.finish(true);
+        }
+    }
+}
+
+/// Passes on what the program writes, until it ends or nobody wants it any more.
+fn read(mut stdout: ChildStdout, output: &SyncSender<Vec<u8>>) {
+    loop {
+        let mut chunk = vec![0; CHUNK];
+        match stdout.read(&mut chunk) {
+            Ok(0) => return,
+            Ok(length) => {
+                chunk.truncate(length);
+                if output.send(chunk).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Logs what the program says, so many lines a minute, and counts the others.
+fn listen(name: &str, stderr: impl Read) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    let (mut minute, mut lines, mut unsaid) = (Instant::now(), 0, 0u64);
+    loop {
+        line.clear();
+        // A longer line is logged in pieces, which count as lines.
+        match stderr.by_ref().take(LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        if minute.elapsed() >= Duration::from_secs(60) {
+            if unsaid > 0 {
+                log::info!("{name}: {unsaid} more lines");
+            }
+            (minute, lines, unsaid) = (Instant::now(), 0, 0);
+        }
+        if lines < LINES {
+            lines += 1;
+            log::info!("{name}: {}", String::from_utf8_lossy(&line).trim_end());
+        } else {
+            unsaid += 1;
+        }
+    }
+}

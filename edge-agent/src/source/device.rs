@@ -1,0 +1,154 @@
+//! Devices that fail and come back.
+//!
+//! A device that cannot be opened or read is tried again, with growing patience, for
+//! as long as the agent runs. The first failure of each outage is recorded as a gap.
+
+use super::{Captured, Content, Source};
+use crate::stop::Stop;
+use afferent_codec::Gap;
+use afferent_media::Result;
+use std::time::Duration;
+
+const SHORTEST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A device, as the sources over it see it.
+pub(super) trait Device: Send {
+    /// The device while it is open; dropping it closes it.
+    type Session: Send;
+
+    /// How the device is called in logs and gaps.
+    fn name(&self) -> &str;
+
+    /// Opens it.
+    fn open(&mut self) -> Result<Self::Session>;
+
+    /// Waits for the next sample of it. Once the stop is set: what it still holds, at
+    /// most one sample a call, then [`Step::End`].
+    fn read(&mut self, session: &mut Self::Session, stop: &Stop) -> Result<Step>;
+}
+
+/// What came of a read.
+pub(super) enum Step {
+    /// A sample.
+    Captured(Captured),
+    /// The session ended as it should, and another may follow.
+    Again,
+    /// The source has ended, or the stop is set.
+    End,
+}
+
+/// A device that is opened again whenever it fails.
+pub(super) struct Kept<D: Device> {
+    device: D,
+    session: Option<D::Session>,
+    /// How long to wait before the next attempt; none where nothing failed.
+    patience: Option<Duration>,
+}
+
+impl<D: Device> Kept<D> {
+    pub(super) fn new(device: D) -> Self {
+        Self { device, session: None, patience: None }
+    }
+
+    fn step(&mut self, stop: &Stop) -> Result<Step> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(self.device.open()?),
+        };
+        self.device.read(session, stop)
+    }
+}
+
+impl<D: Device> Source for Kept<D> {
+    fn next(&mut self, stop: &Stop) -> Option<Captured> {
+        loop {
+            // An open device may still hold a part of a sample.
+            if stop.is_set() && self.session.is_none() {
+                return None;
+            }
+            match self.step(stop) {
+                Ok(Step::Captured(captured)) => {
+                    if self.patience.take().is_some() {
+                        log::info!("{} delivers again", self.device.name());
+                    }
+                    return Some(captured);
+                }
+                Ok(Step::Again) => {
+                    self.session = None;
+                    // However short its sessions, no device takes the whole processor.
+                    if stop.sleep(SHORTEST) {
+                        return None;
+                    }
+                }
+                Ok(Step::End) => {
+                    self.session = None;
+                    return None;
+                }
+                Err(error) => {
+                    self.session = None;
+                    let first = self.patience.is_none();
+                    let patience = self.patience.map_or(SHORTEST, |before| (before * 2).min(LONGEST));
+                    self.patience = Some(patience);
+                    log::warn!("{}: {error}; next attempt in {} ms", self.device.name(), patience.as_millis());
+                    let gap = Gap::one(format!("{}: {}: {}", error.code(), self.device.name(), error.what()));
+                    if first {
+                        return Some(Captured::now(Content::Missing(gap)));
+                    }
+                    if stop.sleep(patience) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afferent_media::{Code, Error};
+
+    /// Fails as often as it is told to, then delivers one gap named `sample`.
+    struct Flaky(Vec<bool>);
+
+    impl Device for Flaky {
+        type Session = ();
+
+        fn name(&self) -> &str {
+            "flaky"
+        }
+
+        fn open(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        fn read(&mut self, (): &mut (), _: &Stop) -> Result<Step> {
+            match self.0.pop() {
+                Some(true) => Ok(Step::Captured(Captured::now(Content::Missing(Gap::one("sample"))))),
+                Some(false) => Err(Error::new(Code::NotFound, "gone", "plug it in")),
+                None => Ok(Step::End),
+            }
+        }
+    }
+
+    #[test]
+    fn an_outage_is_one_gap_and_then_it_goes_on() {
+        let mut source = Kept::new(Flaky(vec![true, false, false, true]));
+        let stop = Stop::default();
+        let mut seen = Vec::new();
+        while let Some(captured) = source.next(&stop) {
+            let Content::Missing(gap) = captured.content else { panic!() };
+            seen.push(gap.reason);
+        }
+        assert_eq!(seen, ["sample", "AFF-NOT-FOUND: flaky: gone", "sample"]);
+        assert!(
+            Kept::new(Flaky(vec![true]))
+                .next(&{
+                    stop.set();
+                    stop
+                })
+                .is_none()
+        );
+    }
+}

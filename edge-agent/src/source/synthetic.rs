@@ -1,0 +1,170 @@
+//! A source that is known in advance: numbered frames in a camera's format, and a
+//! numbered tone. It stands for devices where there are none, and it shows that
+//! nothing is lost on the way.
+//!
+//! At a rate above zero it behaves like a camera: a frame is there when its time has
+//! come, and where the agent is late by more frames than a driver buffers, frames are
+//! dropped and their numbers skipped.
+
+use super::{Captured, Content, Source, Time};
+use crate::config::Test;
+use crate::stop::Stop;
+use afferent_codec::Gap;
+use afferent_media::frame::{Range, RawFormat, RawLayout};
+use afferent_media::{Audio, Image, Modality, Result, Sample};
+use std::f32::consts::TAU;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Frames that a driver buffers for a late reader.
+const BUFFERS: u64 = 4;
+
+/// Side in pixels of the squares in the first rows of a picture that show its number
+/// in binary, the highest bit first.
+pub const SQUARE: u32 = 8;
+
+/// How many bits of its number a picture shows: as many as squares fit in a row, at most 32.
+#[must_use]
+pub fn bits(width: u32) -> u32 {
+    (width / SQUARE).min(32)
+}
+
+/// The source that `test` describes, from sample number `start` on.
+pub(super) fn open(test: &Test, modality: Modality, start: u64) -> Result<Box<dyn Source>> {
+    let clock = |period| Clock { period, next: start, total: (test.count > 0).then_some(test.count), due: None };
+    Ok(match modality {
+        Modality::Image => {
+            let period = (test.fps > 0.0).then(|| Duration::from_secs_f64(1.0 / test.fps));
+            Box::new(Pictures::new(test, clock(period))?)
+        }
+        Modality::Audio => {
+            let block = Duration::from_millis(test.block_ms.into());
+            let frames = u64::from(test.sample_rate) * u64::from(test.block_ms) / 1000;
+            let period = (test.fps > 0.0).then_some(block);
+            Box::new(Tone { rate: test.sample_rate, frames, clock: clock(period) })
+        }
+    })
+}
+
+/// When which sample is there.
+struct Clock {
+    /// None: whenever it is asked for.
+    period: Option<Duration>,
+    next: u64,
+    total: Option<u64>,
+    /// When sample `next` is there.
+    due: Option<Instant>,
+}
+
+impl Clock {
+    /// The number of the next sample, and how many were dropped before it.
+    fn tick(&mut self, stop: &Stop) -> Option<(u64, u64)> {
+        if stop.is_set() || self.total.is_some_and(|total| self.next >= total) {
+            return None;
+        }
+        let mut dropped = 0;
+        if let Some(period) = self.period {
+            let now = Instant::now();
+            let mut due = self.due.unwrap_or(now + period);
+            let late = now.saturating_duration_since(due).as_nanos() / period.as_nanos().max(1);
+            let late = u64::try_from(late).unwrap_or(u64::MAX);
+            if late > BUFFERS {
+                // What does not fit in the buffers is gone; the end of the stream is not passed.
+                let left = self.total.map_or(u64::MAX, |total| total - 1 - self.next);
+                dropped = (late - BUFFERS).min(left);
+                due += period * u32::try_from(dropped).unwrap_or(u32::MAX);
+            }
+            if stop.sleep(due.saturating_duration_since(now)) {
+                return None;
+            }
+            self.due = Some(due + period);
+        }
+        self.next += dropped;
+        let number = self.next;
+        self.next += 1;
+        Some((number, dropped))
+    }
+}
+
+fn captured(number: u64, dropped: u64, age: Duration, sample: Result<Sample>) -> Captured {
+    let before = (dropped > 0).then(|| Gap {
+        missing: dropped,
+        reason: format!("{} to {} came while the agent was busy", number - dropped, number - 1),
+    });
+    let content = Content::from(sample.map(Arc::new));
+    Captured { time: Time::now().before(age), frame: Some(number), before, ..Captured::now(content) }
+}
+
+/// Numbered YUYV frames: a pattern that scrolls down by a row a frame.
+struct Pictures {
+    clock: Clock,
+    layout: RawLayout,
+    width: u32,
+    height: u32,
+    pattern: Vec<u8>,
+    raw: Vec<u8>,
+}
+
+impl Pictures {
+    fn new(test: &Test, clock: Clock) -> Result<Self> {
+        let (width, height) = (test.width, test.height);
+        let layout = RawLayout::new(RawFormat::Yuyv, width, height, 0, Range::Full)?;
+        let row = RawFormat::Yuyv.row(width);
+        let mut pattern = Vec::with_capacity(layout.length());
+        for y in 0..height as usize {
+            for x in 0..row / 4 {
+                let wave = |step: usize| ((x * step) ^ (y * 3)) as u8;
+                pattern.extend([wave(2) / 2 + 64, (x / 2) as u8, wave(2) / 2 + 66, (y / 2) as u8]);
+            }
+        }
+        Ok(Self { clock, layout, width, height, raw: pattern.clone(), pattern })
+    }
+
+    /// Draws frame `number` as a camera would deliver it.
+    fn draw(&mut self, number: u64) {
+        let row = RawFormat::Yuyv.row(self.width);
+        let shift = (number % u64::from(self.height)) as usize * row;
+        let (above, below) = self.raw.split_at_mut(shift);
+        let split = self.pattern.len() - shift;
+        above.copy_from_slice(&self.pattern[split..]);
+        below.copy_from_slice(&self.pattern[..split]);
+        let bits = bits(self.width);
+        for line in self.raw.chunks_exact_mut(row).take(SQUARE as usize) {
+            for (bit, square) in (0..bits).rev().zip(line.chunks_exact_mut(SQUARE as usize * 2)) {
+                let luma = if number >> bit & 1 == 1 { 255 } else { 0 };
+                square.as_chunks_mut::<2>().0.iter_mut().for_each(|pixel| *pixel = [luma, 128]);
+            }
+        }
+    }
+}
+
+impl Source for Pictures {
+    fn next(&mut self, stop: &Stop) -> Option<Captured> {
+        let (number, dropped) = self.clock.tick(stop)?;
+        self.draw(number);
+        let mut image = Image::default();
+        let split = self.layout.split(&self.raw, &mut image);
+        Some(captured(number, dropped, Duration::ZERO, split.map(|()| Sample::Image(image))))
+    }
+}
+
+/// A tone whose pitch tells the number of its block: 200 Hz, and 50 Hz more for each
+/// block up to the thirty-second.
+struct Tone {
+    rate: u32,
+    frames: u64,
+    clock: Clock,
+}
+
+impl Source for Tone {
+    #[allow(clippy::cast_precision_loss)]
+    fn next(&mut self, stop: &Stop) -> Option<Captured> {
+        let (number, dropped) = self.clock.tick(stop)?;
+        let hertz = (200 + 50 * (number % 32)) as f32;
+        let step = TAU * hertz / self.rate as f32;
+        let data = (0..self.frames).map(|n| 0.5 * (step * n as f32).sin()).collect();
+        let length = self.clock.period.unwrap_or_default();
+        let audio = Audio::new(self.rate, 1, data).map(Sample::Audio);
+        Some(captured(number, dropped * self.frames, length, audio))
+    }
+}
