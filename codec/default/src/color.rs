@@ -1,9 +1,10 @@
-//! R'G'B' to Y'CbCr of BT.601 in full range and back, chroma at half size.
+//! R'G'B' to Y'CbCr of BT.601 in full range and back, chroma at half size. Planar frames
+//! of cameras are Y'CbCr already.
 
 use crate::latents::BLOCK;
 use crate::simd::Work;
 use crate::transform::{SAMPLE_BITS, Samples};
-use afferent_media::ImageView;
+use afferent_media::{ImageView, PixelFormat, Plane};
 
 /// Weights with 14 fractional bits.
 const BITS: u32 = 14;
@@ -34,21 +35,21 @@ fn split(image: ImageView<'_>, top: usize, bottom: usize, planes: &mut [Samples]
     let padded = width.next_multiple_of(BLOCK);
     let rows = bottom - top;
     planes[0].reset(padded, rows);
-    let channels = image.format().channels();
-    if let [luma] = planes {
-        for (y, to) in luma.data.chunks_exact_mut(padded).enumerate() {
-            let row = image.row((top + y).min(height - 1) as u32);
-            for (to, pixel) in to.iter_mut().zip(row.chunks_exact(channels)) {
-                *to = (i16::from(pixel[0]) - 128) << SAMPLE_BITS;
+    for chroma in planes.iter_mut().skip(1) {
+        chroma.reset(padded / 2, rows / 2);
+    }
+    if image.format() != PixelFormat::Rgb8 {
+        let rows_per_chroma = if image.format() == PixelFormat::I422 { 2 } else { 1 };
+        for (number, (from, to)) in image.planes().zip(planes).enumerate() {
+            match number {
+                0 => take(from, top, 1, to),
+                _ => take(from, top / 2 * rows_per_chroma, rows_per_chroma, to),
             }
-            repeat(to, width);
         }
         return;
     }
     let half = padded / 2;
     let [luma, cb, cr] = planes else { return };
-    cb.reset(half, rows / 2);
-    cr.reset(half, rows / 2);
     let used = width.div_ceil(2);
     let row = |y: usize| image.row((top + y).min(height - 1) as u32);
     for (y, to) in luma.data.chunks_exact_mut(padded).enumerate() {
@@ -72,6 +73,22 @@ fn split(image: ImageView<'_>, top: usize, bottom: usize, planes: &mut [Samples]
         }
         repeat(cb, used);
         repeat(cr, used);
+    }
+}
+
+/// Fills `to` with the rows from `top` on of a plane around 128, each the mean of `of` (one
+/// or two) of its rows.
+#[inline(always)]
+fn take(from: Plane<'_>, top: usize, of: usize, to: &mut Samples) {
+    let (width, last) = (from.width as usize, from.height as usize - 1);
+    let row = |y: usize| &from.data[y.min(last) * from.stride..][..width];
+    let padded = to.width;
+    for (y, to) in to.data.chunks_exact_mut(padded).enumerate() {
+        let (above, below) = (row(top + y * of), row(top + y * of + of - 1));
+        for ((to, &above), &below) in to.iter_mut().zip(above).zip(below) {
+            *to = (i16::from(above) + i16::from(below) - 256) << (SAMPLE_BITS - 1);
+        }
+        repeat(to, width);
     }
 }
 

@@ -213,7 +213,7 @@ impl Encoder {
         Head {
             width: image.width(),
             height: image.height(),
-            colour: image.format() == PixelFormat::Rgb8,
+            colour: image.format() != PixelFormat::Gray8,
             layered: true,
             mapped: self.map.is_some(),
             quality: self.quality,
@@ -321,6 +321,10 @@ struct Coded {
 }
 
 impl ImageEncoder for Encoder {
+    fn takes(&self, format: PixelFormat) -> bool {
+        matches!(format, PixelFormat::Rgb8 | PixelFormat::Gray8 | PixelFormat::I420 | PixelFormat::I422)
+    }
+
     fn encode(&mut self, image: ImageView<'_>, out: &mut ContainerWriter) -> Result<()> {
         if image.width() > MAX_SIDE || image.height() > MAX_SIDE {
             return Err(Error::new(

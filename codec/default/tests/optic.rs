@@ -460,6 +460,40 @@ fn made(flags: u8, quality: u8, width: u32, height: u32, payload: &[u8]) -> Part
 }
 
 #[test]
+fn planar_frames_are_coded_as_they_are() {
+    for (format, width, height) in [
+        (PixelFormat::I420, 64, 48),
+        (PixelFormat::I420, 61, 35),
+        (PixelFormat::I422, 61, 35),
+        (PixelFormat::I422, 1, 1),
+    ] {
+        let size = format.bytes(width, height).unwrap();
+        let luma = (width * height) as usize;
+        // Colours that R'G'B' can show, and smooth ones.
+        let value = |at: usize| if at < luma { at / 3 % 100 + 80 } else { (at - luma) / 40 + 110 };
+        let data = (0..size).map(|at| value(at) as u8).collect();
+        let frame = Image::new(width, height, format, data).unwrap();
+        let mut rgb = Image::default();
+        frame.view().interleave(&mut rgb).unwrap();
+        let direct = decoded(&encoded(&frame, 90).0).unwrap();
+        let converted = decoded(&encoded(&rgb, 90).0).unwrap();
+        assert_eq!((direct.width(), direct.height(), direct.format()), (width, height, PixelFormat::Rgb8));
+        let difference =
+            direct.data().iter().zip(converted.data()).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>()
+                / direct.data().len() as f64;
+        assert!(difference < 1.5, "{format:?} {width}x{height}: {difference}");
+    }
+    // Even frames without chroma's detail lose nothing but the rounding to R'G'B'.
+    let mut data = vec![90; 64 * 48];
+    data.extend([160; 2 * 32 * 24]);
+    let flat = decoded(&encoded(&Image::new(64, 48, PixelFormat::I420, data).unwrap(), 90).0).unwrap();
+    let expected = [134.86_f64, 56.13, 146.70];
+    assert!(
+        flat.data().chunks(3).all(|pixel| pixel.iter().zip(expected).all(|(&a, b)| (f64::from(a) - b).abs() < 2.0))
+    );
+}
+
+#[test]
 fn pictures_above_the_limits_are_refused_before_memory_is_taken() {
     let small = Limits { max_pixels: 1000, ..Limits::default() };
     for (width, height) in [(65_536, 65_536), (65_536, 1025), (1, 1001), (40, 26)] {
