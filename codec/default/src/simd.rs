@@ -25,7 +25,7 @@ pub(crate) fn rows<const N: usize>(matrix: &[[i16; N]; N], data: &mut [i16], str
     let mut done = 0;
     #[cfg(target_arch = "x86_64")]
     {
-        if lanes >= 16 && std::is_x86_feature_detected!("avx2") {
+        if lanes >= 16 && has_avx2() {
             // SAFETY: AVX2 is there; `done + 16 <= lanes` keeps within the bounds asserted above.
             #[allow(unsafe_code)]
             unsafe {
@@ -46,6 +46,11 @@ pub(crate) fn rows<const N: usize>(matrix: &[[i16; N]; N], data: &mut [i16], str
     plain(matrix, data, stride, done, lanes, shift);
 }
 
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    !cfg!(feature = "baseline") && std::is_x86_feature_detected!("avx2")
+}
+
 /// Work that [`widest`] may compile once more for wider vectors: its `run` must be
 /// `#[inline(always)]` and do integer arithmetic only, whose results no width changes.
 pub(crate) trait Work {
@@ -56,7 +61,7 @@ pub(crate) trait Work {
 #[inline]
 pub(crate) fn widest(work: impl Work) {
     #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") {
+    if has_avx2() {
         // SAFETY: AVX2 is there.
         #[allow(unsafe_code)]
         unsafe {
