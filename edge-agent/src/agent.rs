@@ -1,5 +1,6 @@
 //! The stages of an agent, joined.
 
+use crate::body::Body;
 use crate::config::{self, Config};
 use crate::encode::StreamEncoder;
 use crate::queue::Queue;
@@ -56,7 +57,7 @@ pub fn run_on(
         ));
     }
     let limits = limits(config);
-    let sync = limits.sync;
+    let (sync, max) = (limits.sync, limits.max);
     let spool = Spool::open(disk, limits, rand::random())?;
     let mut encoders: Vec<Vec<(u32, StreamEncoder)>> = (0..config.encode.threads).map(|_| Vec::new()).collect();
     let mut sources: Vec<(u32, Box<dyn Source>)> = Vec::new();
@@ -70,7 +71,8 @@ pub fn run_on(
 
     let shared = spool.shared();
     let bodies = spool.reader();
-    let sender = send::Sender::new(config, registry, Arc::clone(&shared), bodies)?;
+    let body = Arc::new(Body::new(&config.body));
+    let sender = send::Sender::new(config, registry, Arc::clone(&shared), bodies, Arc::clone(&body))?;
     let batch_bytes = usize::try_from(sync.max_bytes).unwrap_or(usize::MAX / 4);
     let queue = Queue::new(encoders.len(), batch_bytes);
     // A stage that fails stops the others; the first error is the one to report.
@@ -80,8 +82,8 @@ pub fn run_on(
         for streams in encoders {
             let (inlet, outlet) = sync_channel::<(u32, Captured)>(config.encode.queue);
             inlets.push(inlet);
-            let queue = &queue;
-            stages.push(scope.spawn(move || encode_stage(streams, &outlet, queue)));
+            let (queue, body) = (&queue, &body);
+            stages.push(scope.spawn(move || encode_stage(streams, &outlet, queue, body)));
         }
         for (number, source) in sources {
             let inlet = inlets[number as usize % inlets.len()].clone();
@@ -101,6 +103,8 @@ pub fn run_on(
                 spool_stage(spool, queue, sync.max_delay, stop)
             }
         });
+        // Ends at the stop, which the spool's end sets.
+        let living = scope.spawn(|| body.run(|| shared.standing(), max.0, stop));
         let sent = sender.run(stop);
         if sent.is_err() {
             stop.set();
@@ -109,6 +113,7 @@ pub fn run_on(
         for stage in stages {
             join(stage);
         }
+        join(living);
         // The disk's error first: it is the one that stopped the sender.
         let complete = spooled?;
         sent?;
@@ -147,11 +152,19 @@ impl<F: Fn()> Drop for Ends<F> {
     }
 }
 
-fn encode_stage(mut streams: Vec<(u32, StreamEncoder)>, outlet: &Receiver<(u32, Captured)>, spool: &Queue) {
+fn encode_stage(
+    mut streams: Vec<(u32, StreamEncoder)>,
+    outlet: &Receiver<(u32, Captured)>,
+    spool: &Queue,
+    body: &Body,
+) {
     let _ends = Ends(|| spool.leave());
     for (number, captured) in outlet {
         let Some((_, encoder)) = streams.iter_mut().find(|(n, _)| *n == number) else { continue };
-        if !spool.push(encoder.encode(captured)) {
+        let working = body.encoding();
+        let encoded = encoder.encode(captured);
+        drop(working);
+        if !spool.push(encoded) {
             break;
         }
     }

@@ -1,5 +1,6 @@
 //! The agent's configuration, in layers, with the origin of every value.
 
+use afferent_boards_hal::{LedConfig, MeterConfig, ThrottleConfig};
 use afferent_codec::{Resize, Settings};
 use afferent_media::frame::{Range, RawFormat};
 use afferent_media::{Code, Error, Result};
@@ -31,6 +32,8 @@ pub struct Config {
     pub encode: Encode,
     /// The sending stage.
     pub send: Send,
+    /// The board's body.
+    pub body: Body,
     /// The streams, in order of their numbers.
     #[serde(default, rename = "stream", skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
@@ -92,6 +95,35 @@ pub struct Send {
     pub backoff_min_ms: u32,
     /// Longest waiting time before a new attempt to connect.
     pub backoff_max_ms: u32,
+}
+
+/// The board's body: what is not named is not looked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    /// The folder that `/sys` and `/dev` are taken under.
+    pub root: PathBuf,
+    /// Milliseconds between two readings of the meter.
+    pub meter_period_ms: u32,
+    /// Type of the thermal zone of the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thermal_zone: Option<String>,
+    /// The energy meter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<MeterConfig>,
+    /// Where the throttling flags come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<ThrottleConfig>,
+    /// The status LED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led: Option<LedConfig>,
+}
+
+impl Default for Body {
+    /// A body of which nothing is named.
+    fn default() -> Self {
+        Self { root: "/".into(), meter_period_ms: 100, thermal_zone: None, meter: None, throttle: None, led: None }
+    }
 }
 
 /// One stream.
@@ -648,6 +680,7 @@ impl Config {
             ("send.window_packets", self.send.window_packets.into()),
             ("send.window_kib", self.send.window_kib.into()),
             ("send.backoff_min_ms", self.send.backoff_min_ms.into()),
+            ("body.meter_period_ms", self.body.meter_period_ms.into()),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return wrong(format!("{key} is 0"), "give a number above zero");
@@ -673,6 +706,11 @@ impl Config {
                 format!("server.address `{}` has no port", self.server.address),
                 "write host:port, for example gate.example:7400",
             );
+        }
+        if let Some(meter) = &self.body.meter {
+            meter
+                .check()
+                .map_err(|missing| Error::new(Code::Config, format!("body.meter: {}", missing.what), missing.remedy))?;
         }
         if self.streams.len() > MAX_STREAMS {
             return wrong(
@@ -741,6 +779,23 @@ mod tests {
         {
             assert!(!adopts(more), "{more}");
         }
+    }
+
+    #[test]
+    fn the_default_documents_every_part_of_the_body() {
+        let config = Layers::new(None, &[]).unwrap().config().unwrap();
+        assert_eq!(config.body, Body::default());
+        let (_, body) = DEFAULT.split_once("[body]").unwrap();
+        let (body, _) = body.split_once("# One table per stream").unwrap();
+        // What is commented is valid too.
+        let uncommented: String =
+            body.lines().map(|l| l.strip_prefix("#! ").unwrap_or(l)).collect::<Vec<_>>().join("\n");
+        let full = layers(&format!("[body]\n{uncommented}"), &[]).unwrap();
+        assert_eq!(toml::Value::try_from(&full.body).unwrap().as_table().unwrap().len(), 6);
+        let wrong =
+            layers("[body.meter]\nkind = 'ina3221'\nbus = 'b'\naddress = 64\nchannels = [4]\nshunt_microohm = 1", &[]);
+        let error = wrong.unwrap_err();
+        assert!(error.code() == Code::Config && error.what().starts_with("body.meter: INA3221"), "{error}");
     }
 
     #[test]

@@ -6,12 +6,15 @@
 //!  a stream)            disk)
 //! ```
 //!
+//! Beside them a thread reads the board's body: meter, throttling flags, LED.
+//!
 //! Stages are joined by bounded queues, so a slow stage makes the one before
 //! it wait, back to the source. What the spool has synced is *accepted* and is
 //! kept until the server has acknowledged it: through crashes of either side
 //! and cuts of the link.
 
 pub mod agent;
+pub mod body;
 pub mod config;
 pub mod encode;
 pub mod queue;

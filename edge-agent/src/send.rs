@@ -1,6 +1,7 @@
 //! The sending stage: what the spool holds goes out over QUIC until it is
 //! acknowledged, whatever becomes of the connection.
 
+use crate::body::{Body, Link};
 use crate::config::{self, Config};
 use crate::source::wall_us;
 use crate::spool::{BodyReader, Pending, Shared};
@@ -8,7 +9,7 @@ use crate::stop::Stop;
 use afferent_codec::Registry;
 use afferent_link::agent::{self, Action, Event, Greeting, Session};
 use afferent_link::frame::PacketFrame;
-use afferent_link::message::{Exactness, NoEnergy, Open, Telemetry};
+use afferent_link::message::{self, Exactness, Open, Telemetry};
 use afferent_link::{Now, PacketKey};
 use afferent_link_quic::identity::DeviceIdentity;
 use afferent_link_quic::{Client, Close, Connection, Limits};
@@ -31,6 +32,7 @@ pub struct Sender {
     session: Session,
     shared: Arc<Shared>,
     bodies: BodyReader,
+    body: Arc<Body>,
     start: Instant,
 }
 
@@ -43,11 +45,18 @@ enum Ended {
 }
 
 impl Sender {
-    /// A sender of what `shared` holds, read by `bodies`.
+    /// A sender of what `shared` holds, read by `bodies`. It tells the server how
+    /// the board's `body` is, and the body how the link is.
     ///
     /// # Errors
     /// [`Code::NotFound`] or [`Code::Config`] if the identity cannot be read.
-    pub fn new(config: &Config, registry: &Registry, shared: Arc<Shared>, bodies: BodyReader) -> Result<Self> {
+    pub fn new(
+        config: &Config,
+        registry: &Registry,
+        shared: Arc<Shared>,
+        bodies: BodyReader,
+        body: Arc<Body>,
+    ) -> Result<Self> {
         let identity = DeviceIdentity::open(&config.identity.folder)?;
         let exactness = |exactness| match exactness {
             afferent_codec::Exactness::Exact => Exactness::Exact,
@@ -82,6 +91,7 @@ impl Sender {
             session,
             shared,
             bodies,
+            body,
             start: Instant::now(),
         })
     }
@@ -130,6 +140,7 @@ impl Sender {
                 Ended::Finished => return Ok(()),
                 Ended::Lost(error) => {
                     let refused = matches!(error.code(), Code::Refused | Code::Unsupported);
+                    self.body.link(if refused { Link::Refused } else { Link::Down });
                     if refused && self.shared.ended() {
                         return Err(error);
                     }
@@ -198,7 +209,10 @@ impl Sender {
                         Some(Event::Control(control)) => {
                             log::warn!("the server asks for {control:?}; this build keeps to its configuration");
                         }
-                        Some(Event::Welcomed { protocol, build }) => log::info!("{build} speaks protocol {protocol}"),
+                        Some(Event::Welcomed { protocol, build }) => {
+                            log::info!("{build} speaks protocol {protocol}");
+                            self.body.link(Link::Up);
+                        }
                         None => {}
                     }
                 }
@@ -280,6 +294,7 @@ impl Sender {
         let now = self.now();
         let standing = self.shared.standing();
         let clock = self.session.clock_offset(now);
+        let body = self.body.report();
         self.session.telemetry(&Telemetry {
             sent_us: now.wall_us,
             clock_offset_us: clock.map_or(0, |c| c.offset_us),
@@ -287,15 +302,22 @@ impl Sender {
             spool_packets: standing.spooled,
             spool_bytes: standing.disk.0,
             dropped: standing.dropped,
-            temperature_mc: None,
-            throttled: None,
-            energy_uj: None,
-            no_energy: NoEnergy::NoMeter,
+            temperature_mc: body.temperature_mc,
+            throttled: body.throttled,
+            energy_uj: body.energy_uj,
+            no_energy: body.no_energy,
+            meter: message::bounded(&body.meter),
+            metered_from_us: body.metered_from_us,
+            encode_uj: body.encode_uj,
+            encode_us: body.encode_us,
+            throttle_flags: body.throttle_flags,
         })?;
         self.act(connection, None).await
     }
 
     async fn goodbye(&mut self, connection: &mut Connection) -> Result<()> {
+        // The last report: what the samples since the one before have cost.
+        self.tell(connection).await?;
         let wire = connection.wire();
         self.session.bye(wire.tx_bytes, wire.rx_bytes, "nothing is left to send")?;
         self.act(connection, None).await?;

@@ -179,11 +179,15 @@ columns! {
         pub clock_offset_ms: Option<f64>,
         /// Half width of what that estimate may be wrong by, in milliseconds.
         pub clock_error_ms: Option<f64>,
-        /// Energy that the device spent on the sample, in joules.
+        /// Energy that the device spent on encoding the sample, in joules: its
+        /// board's power while encoders worked, idle share included, times the
+        /// sample's encoding time.
         pub energy_j: Option<f64>,
-        /// The meter that measured the energy, or why there is no figure.
+        /// The meter that measured the energy and the rule, or why there is no figure.
         pub energy_reason: Option<String>,
-        /// The device's throttling flags, as its firmware reports them; 0 for none.
+        /// The device's throttling flags, all that it reported on the row's
+        /// connection joined; 0 for none. Bits 0 to 3 and 16 to 19 are those of a
+        /// Raspberry Pi's firmware, bits 4 and 20 are over-current.
         pub throttle_flags: Option<u32>,
 
         /// Number of the class that the model ranked first on the decoded sample.

@@ -46,7 +46,7 @@ impl Events {
         self.say(&json!({ "event": "sealed", "file": file, "rows": rows }));
     }
 
-    pub(crate) fn telemetry(&self, device: &str, telemetry: &Telemetry) {
+    pub(crate) fn telemetry(&self, device: &str, telemetry: &Telemetry<'_>) {
         self.say(&json!({
             "event": "telemetry",
             "device": device,
@@ -55,6 +55,11 @@ impl Events {
             "spool_packets": telemetry.spool_packets,
             "spool_bytes": telemetry.spool_bytes,
             "dropped": telemetry.dropped,
+            "temperature_mc": telemetry.temperature_mc,
+            "throttled": telemetry.throttled,
+            "throttle_flags": telemetry.throttle_flags,
+            "energy_uj": telemetry.energy_uj,
+            "meter": telemetry.meter,
         }));
     }
 }

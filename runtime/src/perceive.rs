@@ -259,7 +259,8 @@ impl Perceiver {
             link_ms: clock.map(|_| link_us as f64 / 1e3),
             clock_offset_ms: clock.map(|(offset, _)| offset as f64 / 1e3),
             clock_error_ms: clock.map(|(_, error)| error as f64 / 1e3),
-            energy_reason: Some("this agent has no energy meter".to_owned()),
+            // Said when the row is sealed, by what the device reported on its connection.
+            energy_reason: Some("no device reported its energy".to_owned()),
             ..Row::new()
         };
         row.set_parts(&packet.parts);

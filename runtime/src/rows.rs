@@ -173,6 +173,7 @@ impl RowLog {
                 bytes = rest;
                 let mut row = Row::from_bytes(one)?;
                 row.transport_bytes = self.connections.share(&row);
+                self.connections.describe_board(&mut row);
                 connections.extend(row.connection.clone());
                 writer.push(row)?;
             }

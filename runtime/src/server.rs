@@ -412,6 +412,7 @@ impl Visit<'_> {
             Some(Event::Telemetry(telemetry)) => {
                 self.clock =
                     (telemetry.clock_error_us > 0).then_some((telemetry.clock_offset_us, telemetry.clock_error_us));
+                self.measure(connection, |wire| wire.board.get_or_insert_default().take(&telemetry));
                 self.door.events.telemetry(self.device, &telemetry);
             }
             Some(Event::Bye(bye)) => {

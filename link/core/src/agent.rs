@@ -286,7 +286,7 @@ impl Session {
     ///
     /// # Errors
     /// None in practice; the frame's limit is far away.
-    pub fn telemetry(&mut self, telemetry: &Telemetry) -> Result<(), Fault> {
+    pub fn telemetry(&mut self, telemetry: &Telemetry<'_>) -> Result<(), Fault> {
         if self.state == State::Up { self.say(telemetry) } else { Ok(()) }
     }
 

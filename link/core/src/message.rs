@@ -358,7 +358,7 @@ pub struct Control<'a> {
 
 /// How the board is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Telemetry {
+pub struct Telemetry<'a> {
     /// The board's wall clock, in microseconds since 1970.
     #[serde(with = "fixint::le")]
     pub sent_us: u64,
@@ -380,6 +380,24 @@ pub struct Telemetry {
     pub energy_uj: Option<u64>,
     /// Why there is no energy reading.
     pub no_energy: NoEnergy,
+    /// The meter's name where there is an energy reading, else why there is none
+    /// in words; empty: not said.
+    pub meter: &'a str,
+    /// When the energy was first metered, by the board's wall clock in
+    /// microseconds since 1970; 0: not yet.
+    #[serde(with = "fixint::le")]
+    pub metered_from_us: u64,
+    /// Of the energy: what the board drew while at least one encoder worked, in
+    /// microjoules.
+    pub encode_uj: u64,
+    /// For how long encoders worked while the energy was metered, each of them
+    /// counted, in microseconds. So `encode_uj / encode_us` is what a microsecond
+    /// of encoding costs.
+    pub encode_us: u64,
+    /// All throttling flags that were read since the last report, joined: bits 0
+    /// to 3 and 16 to 19 as a Raspberry Pi's firmware gives them, 4 and 20
+    /// over-current.
+    pub throttle_flags: Option<u32>,
 }
 
 /// The end, with what was carried. Each end sends its own; the five exact parts
@@ -462,7 +480,7 @@ macro_rules! bodies {
 
 bodies! {
     Hello<'_> = HELLO, Welcome<'_> = WELCOME, Open<'_> = OPEN, Ack = ACK, Control<'_> = CONTROL,
-    Telemetry = TELEMETRY, Bye<'_> = BYE, Refuse<'_> = REFUSE, Ping = PING, Pong = PONG,
+    Telemetry<'_> = TELEMETRY, Bye<'_> = BYE, Refuse<'_> = REFUSE, Ping = PING, Pong = PONG,
 }
 
 /// Appends the frame of `message` to `out`.
@@ -498,7 +516,7 @@ pub enum Message<'a> {
     /// A new operating point for a stream.
     Control(Control<'a>),
     /// How the board is.
-    Telemetry(Telemetry),
+    Telemetry(Telemetry<'a>),
     /// The end, with the ledger.
     Bye(Bye<'a>),
     /// The server will not talk to this agent.
@@ -591,7 +609,7 @@ impl<'a> postcard::de_flavors::Flavor<'a> for ZeroFilled<'a> {
 mod tests {
     use super::*;
 
-    fn telemetry() -> Telemetry {
+    fn telemetry() -> Telemetry<'static> {
         Telemetry {
             sent_us: 1_700_000_000_000_000,
             clock_offset_us: -12,
@@ -603,13 +621,19 @@ mod tests {
             throttled: Some(false),
             energy_uj: None,
             no_energy: NoEnergy::NoMeter,
+            meter: "no meter is configured",
+            metered_from_us: 0,
+            encode_uj: 0,
+            encode_us: 0,
+            throttle_flags: Some(0x50000),
         }
     }
 
     /// What a later build might append.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct LaterTelemetry<'a> {
-        first: Telemetry,
+        #[serde(borrow)]
+        first: Telemetry<'a>,
         fan_rpm: u32,
         load: f32,
         note: &'a str,

@@ -61,7 +61,7 @@ pub enum Event<'a> {
     /// Store this packet unless it is stored already; after the sync say [`Session::stored`].
     Packet(Packet<'a>),
     /// How the board is.
-    Telemetry(Telemetry),
+    Telemetry(Telemetry<'a>),
     /// The agent ends the session, with its ledger.
     Bye(Bye<'a>),
 }
