@@ -127,7 +127,7 @@ struct Open {
 
 /// How long a network that could not be had is not asked for again: packets may come
 /// many a second, and asking may mean a download.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Open {
     fn load(&mut self, store: &Store, require: Option<Require>, codec: &str, flavour: &str) -> Result<Arc<Loaded>> {

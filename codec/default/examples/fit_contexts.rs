@@ -19,10 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for row in csv::Reader::from_path(&list)?.records() {
         let row = row?;
         let (name, digest) = (&row[0], &row[1]);
-        let Some(path) = folders.iter().map(|folder| folder.join(name)).find(|path| path.exists()) else {
-            println!("{name} is missing");
-            continue;
-        };
+        let path = folders.iter().map(|folder| folder.join(name)).find(|path| path.exists());
+        let path = path.ok_or_else(|| format!("{name} is in none of the folders"))?;
         let found: String = Sha256::digest(std::fs::read(&path)?).iter().map(|byte| format!("{byte:02x}")).collect();
         if found != digest {
             return Err(format!("{} is not the file that the list means: its SHA-256 differs", path.display()).into());
