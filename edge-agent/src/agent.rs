@@ -37,8 +37,8 @@ pub fn run(config: &Config, registry: &Registry, stop: &Stop) -> Result<Outcome>
 }
 
 /// As [`run`], with the spool on `disk` and each stream's source made by
-/// `source` from its configuration, its codec's modality and the number of its
-/// next sample.
+/// `source` from its configuration, its codec's modality and the position where it
+/// goes on.
 ///
 /// # Errors
 /// As [`run`], and those of `source`.
@@ -63,7 +63,7 @@ pub fn run_on(
     let mut sources: Vec<(u32, Box<dyn Source>)> = Vec::new();
     for (number, stream) in (0u32..).zip(&config.streams) {
         let encoder = StreamEncoder::new(number, stream, registry)?;
-        let source = source(stream, encoder.modality(), spool.next_sequence(number))
+        let source = source(stream, encoder.modality(), spool.position(number))
             .map_err(|e| e.at(format!("stream `{}`", stream.name)))?;
         sources.push((number, source));
         encoders[number as usize % config.encode.threads].push((number, encoder));
@@ -82,8 +82,8 @@ pub fn run_on(
         for streams in encoders {
             let (inlet, outlet) = sync_channel::<(u32, Captured)>(config.encode.queue);
             inlets.push(inlet);
-            let (queue, body) = (&queue, &body);
-            stages.push(scope.spawn(move || encode_stage(streams, &outlet, queue, body)));
+            let (queue, body, shared) = (&queue, &body, &shared);
+            stages.push(scope.spawn(move || encode_stage(streams, &outlet, queue, body, shared)));
         }
         for (number, source) in sources {
             let inlet = inlets[number as usize % inlets.len()].clone();
@@ -157,6 +157,7 @@ fn encode_stage(
     outlet: &Receiver<(u32, Captured)>,
     spool: &Queue,
     body: &Body,
+    shared: &Shared,
 ) {
     let _ends = Ends(|| spool.leave());
     for (number, captured) in outlet {
@@ -164,6 +165,7 @@ fn encode_stage(
         let working = body.encoding();
         let encoded = encoder.encode(captured);
         drop(working);
+        shared.drop_samples(encoder.dropped());
         if !spool.push(encoded) {
             break;
         }

@@ -1,7 +1,7 @@
 //! The agent's configuration, in layers, with the origin of every value.
 
 use afferent_boards_hal::{LedConfig, MeterConfig, ThrottleConfig};
-use afferent_codec::{Resize, Settings};
+use afferent_codec::{Limits, Resize, Settings};
 use afferent_media::frame::{Range, RawFormat};
 use afferent_media::{Code, Error, Result};
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -224,8 +224,10 @@ impl Stream {
         let wrong = |key: &str, what: &str, remedy: &'static str| {
             Err(Error::new(Code::Config, format!("stream `{}`: {key} {what}", self.name), remedy))
         };
-        if !(0.0..=1e6).contains(&self.max_per_s) {
-            return wrong("max_per_s", "is no rate", "give samples per second from 0 to 1000000");
+        // A rate that is not 0 has a period that a clock can hold.
+        let rate = |rate: f64, most: f64| rate == 0.0 || (1e-3..=most).contains(&rate);
+        if !rate(self.max_per_s, 1e6) {
+            return wrong("max_per_s", "is no rate", "give 0, or samples per second from 0.001 to 1000000");
         }
         if self.motion.as_ref().is_some_and(|motion| !(0.0..=255.0).contains(&motion.threshold)) {
             return wrong("motion.threshold", "is no difference of luma", "give a number from 0 to 255");
@@ -233,7 +235,7 @@ impl Stream {
         if self.voice.as_ref().is_some_and(|voice| !(-200.0..=0.0).contains(&voice.threshold_db)) {
             return wrong("voice.threshold_db", "is no level", "give decibels to full scale, from -200 to 0");
         }
-        let sound = |key: &str, rate: u32, block_ms: u32| {
+        let sound = |key: &str, rate: u32, channels: u16, block_ms: u32| {
             if !(1000..=768_000).contains(&rate) {
                 return wrong(&format!("{key}.sample_rate"), "is no sampling rate", "give Hz from 1000 to 768000");
             }
@@ -244,6 +246,14 @@ impl Stream {
                     "give milliseconds from 10 to 60000",
                 );
             }
+            let frames = u64::from(rate) * u64::from(block_ms) / 1000;
+            if Limits::default().check_audio(rate, channels, frames).is_err() {
+                return wrong(
+                    key,
+                    "has more samples in a block, or more channels, than a decoder takes",
+                    "lower block_ms, sample_rate or channels",
+                );
+            }
             Ok(())
         };
         let size = |key: &str, width: u32, height: u32| {
@@ -252,6 +262,8 @@ impl Stream {
             }
             wrong(&format!("{key}.width or {key}.height"), "is no side", "give pixels from 1 to 16384")
         };
+        const Y16: Frames = Frames::Raw(RawFormat::Y16);
+        let bits = |bits: u8, y16: bool| bits == 16 || (y16 && (8..16).contains(&bits));
         match self.origin()? {
             Origin::Replay(_) => Ok(()),
             Origin::Camera(camera) if camera.device.is_empty() => {
@@ -259,6 +271,9 @@ impl Stream {
             }
             Origin::Camera(camera) if !(1..=1000).contains(&camera.fps) => {
                 wrong("camera.fps", "is no rate", "give frames per second from 1 to 1000")
+            }
+            Origin::Camera(camera) if !bits(camera.bits, camera.format.is_none_or(|format| format == Y16)) => {
+                wrong("camera.bits", "are no bits of a value", "give 8 to 16 for format \"y16\", else leave it out")
             }
             Origin::Camera(camera) => size("camera", camera.width, camera.height),
             Origin::Command(command) if command.run.first().is_none_or(String::is_empty) => wrong(
@@ -269,23 +284,37 @@ impl Stream {
             Origin::Command(command) if command.timeout_s == 0 => {
                 wrong("command.timeout_s", "is 0", "give a number above zero")
             }
-            Origin::Command(command) => size("command", command.width, command.height),
+            Origin::Command(command) if !bits(command.bits, command.format == Y16) => {
+                wrong("command.bits", "are no bits of a value", "give 8 to 16 for format \"y16\", else leave it out")
+            }
+            Origin::Command(command) => {
+                size("command", command.width, command.height)?;
+                match command.format {
+                    // Rows are padded to a few hundred bytes at most; more is a mistake that costs memory.
+                    Frames::Raw(raw) if command.stride > 4 * raw.row(command.width).max(1024) => {
+                        wrong("command.stride", "is far longer than a row", "give bytes from one row to the next, or 0")
+                    }
+                    _ => Ok(()),
+                }
+            }
             Origin::Microphone(microphone) if microphone.device.is_empty() => {
                 wrong("microphone.device", "is empty", "give ALSA's name, which `arecord -L` lists")
             }
-            Origin::Microphone(microphone) if !(1..=32).contains(&microphone.channels) => {
-                wrong("microphone.channels", "is no number of channels", "give 1 to 32")
+            Origin::Microphone(microphone) if !(1..=8).contains(&microphone.channels) => {
+                wrong("microphone.channels", "is no number of channels", "give 1 to 8")
             }
             Origin::Microphone(microphone) if microphone.buffer == 0 => {
                 wrong("microphone.buffer", "is 0", "give samples per channel, for example 4800")
             }
-            Origin::Microphone(microphone) => sound("microphone", microphone.sample_rate, microphone.block_ms),
-            Origin::Test(test) if !(0.0..=1e4).contains(&test.fps) => {
-                wrong("test.fps", "is no rate", "give frames per second from 0 to 10000")
+            Origin::Microphone(microphone) => {
+                sound("microphone", microphone.sample_rate, microphone.channels, microphone.block_ms)
+            }
+            Origin::Test(test) if !rate(test.fps, 1e4) => {
+                wrong("test.fps", "is no rate", "give 0, or frames per second from 0.001 to 10000")
             }
             Origin::Test(test) => {
                 size("test", test.width, test.height)?;
-                sound("test", test.sample_rate, test.block_ms)
+                sound("test", test.sample_rate, 1, test.block_ms)
             }
         }
     }
@@ -350,6 +379,9 @@ pub struct Camera {
     /// Format; the best that the device has where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Frames>,
+    /// Significant bits of a Y16 value, 8 to 16.
+    #[serde(default = "default_bits")]
+    pub bits: u8,
 }
 
 /// A program that writes frames to its standard output.
@@ -372,6 +404,9 @@ pub struct Command {
     /// Range of raw frames.
     #[serde(default)]
     pub range: Range,
+    /// Significant bits of a Y16 value, 8 to 16.
+    #[serde(default = "default_bits")]
+    pub bits: u8,
     /// It is started again after so many seconds of silence.
     #[serde(default = "default_timeout_s")]
     pub timeout_s: u32,
@@ -512,6 +547,10 @@ fn default_width() -> u32 {
 
 fn default_height() -> u32 {
     480
+}
+
+fn default_bits() -> u8 {
+    16
 }
 
 fn default_fps() -> u32 {
@@ -762,7 +801,7 @@ mod tests {
             }
         }
         let tables =
-            [("replay", 4), ("camera", 5), ("command", 8), ("microphone", 5), ("test", 6), ("motion", 2), ("voice", 2)];
+            [("replay", 4), ("camera", 6), ("command", 9), ("microphone", 5), ("test", 6), ("motion", 2), ("voice", 2)];
         for (table, inside) in tables {
             assert_eq!(keys.remove(table), Some(inside), "{table}");
         }
@@ -830,6 +869,15 @@ mod tests {
             (&of("jpeg", "test={width=0}"), &[], "test.width"),
             (&of("opus", "microphone={device='hw:0',channels=0}"), &[], "microphone.channels"),
             (&of("opus", "test={block_ms=1}"), &[], "test.block_ms"),
+            (
+                &of("pcm", "microphone={device='hw:0',channels=8,sample_rate=768000,block_ms=60000}"),
+                &[],
+                "more samples in a block",
+            ),
+            (&of("jpeg", "camera={device='x',format='grey',bits=10}"), &[], "camera.bits"),
+            (&of("jpeg", "test={fps=1e-20}"), &[], "test.fps"),
+            (&of("jpeg", "test={}\nmax_per_s=1e-20"), &[], "max_per_s"),
+            (&of("jpeg", "command={run=['x'],format='grey',stride=1000000000}"), &[], "command.stride"),
             (&of("jpeg", "test={}\nschedule=['25:00-26:00']"), &[], "08:00-18:30"),
             (&of("jpeg", "test={}\nmotion={threshold=300}"), &[], "motion.threshold"),
             (

@@ -48,6 +48,7 @@ pub struct StreamEncoder {
     decoder: Option<(&'static str, Box<dyn ImageDecoder>)>,
     /// Size of the last body: a good guess of the next one's.
     guess: usize,
+    dropped: u64,
 }
 
 impl StreamEncoder {
@@ -69,6 +70,7 @@ impl StreamEncoder {
             registry: registry.clone(),
             decoder: None,
             guess: 0,
+            dropped: 0,
         })
     }
 
@@ -84,10 +86,19 @@ impl StreamEncoder {
         self.encoder.resized_in()
     }
 
+    /// How much of the last sample could not be encoded: images, or samples of sound
+    /// per channel.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// Encodes a sample. One that could not be captured or encoded becomes a gap.
     pub fn encode(&mut self, captured: Captured) -> Encoded {
         let start = Instant::now();
         let mut body = Vec::with_capacity(self.guess + self.guess / 8);
+        let units = captured.content.units().unwrap_or(0);
+        self.dropped = 0;
         let encoded = match captured.content {
             Content::Sample(sample) => self.encoder.encode(&sample, &mut body),
             Content::Coded(coded) => self.encode_coded(&coded, &mut body),
@@ -99,7 +110,9 @@ impl StreamEncoder {
         let encode_us = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
         let parts = encoded.and_then(fits).unwrap_or_else(|error| {
             log::warn!("stream {}: {error}", self.stream);
-            record(&Gap::one(format!("{}: {}", error.code(), error.what())), &mut body)
+            self.dropped = units;
+            let missing = units.max(1);
+            record(&Gap { missing, reason: format!("{}: {}", error.code(), error.what()) }, &mut body)
         });
         self.guess = body.len();
         let meta = Meta {
@@ -108,6 +121,7 @@ impl StreamEncoder {
             captured_us: captured.time.wall_us,
             encode_us,
             parts,
+            position: captured.position,
         };
         Encoded { stream: self.stream, meta, body }
     }

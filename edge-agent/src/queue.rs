@@ -111,6 +111,7 @@ mod tests {
             captured_us: 0,
             encode_us: 0,
             parts: RateParts::default(),
+            position: None,
         };
         Encoded { stream, meta, body: vec![0; bytes] }
     }

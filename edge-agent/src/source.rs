@@ -36,8 +36,10 @@ pub struct Captured {
     /// When it was captured: for an image its arrival or the device's own time stamp,
     /// for sound its first sample.
     pub time: Time,
-    /// The device's number of this frame, from 0 on since the device was opened.
+    /// The device's number of this frame; where it begins is the device's affair.
     pub frame: Option<u64>,
+    /// Where a source that can go on anywhere goes on after this: what to give [`open`].
+    pub position: Option<u64>,
     /// What the device lost between the sample before and this one.
     pub before: Option<Gap>,
     /// The sample, or why there is none.
@@ -48,7 +50,7 @@ impl Captured {
     /// `content`, captured now.
     #[must_use]
     pub fn now(content: Content) -> Self {
-        Self { sample_id: String::new(), time: Time::now(), frame: None, before: None, content }
+        Self { sample_id: String::new(), time: Time::now(), frame: None, position: None, before: None, content }
     }
 }
 
@@ -61,6 +63,20 @@ pub enum Content {
     Coded(Coded),
     /// No sample: it is counted and named all the way to the rows.
     Missing(Gap),
+}
+
+impl Content {
+    /// Images, or samples of sound per channel; `None` for what is no sample.
+    pub(crate) fn units(&self) -> Option<u64> {
+        match self {
+            Self::Sample(sample) => Some(match &**sample {
+                Sample::Image(_) => 1,
+                Sample::Audio(audio) => audio.view().frames() as u64,
+            }),
+            Self::Coded(_) => Some(1),
+            Self::Missing(_) => None,
+        }
+    }
 }
 
 impl From<Result<Arc<Sample>>> for Content {
@@ -127,7 +143,7 @@ pub fn wall_us() -> i64 {
 }
 
 /// The source of a stream whose codec takes `modality`, behind the stream's gate.
-/// `start` is the number of its next sample, where a replay goes on. A device need
+/// `start` is the position where a replay or a test goes on, from 0 on. A device need
 /// not be there: it is waited for.
 ///
 /// # Errors
@@ -193,7 +209,9 @@ impl Source for Told {
         }
         let mut captured = self.source.next(stop)?;
         let Some(gap) = captured.before.take() else { return Some(captured) };
-        let told = Captured { time: captured.time, ..Captured::now(Content::Missing(gap)) };
+        // The sample itself is still to come.
+        let position = captured.position.map(|position| position.saturating_sub(1));
+        let told = Captured { time: captured.time, position, ..Captured::now(Content::Missing(gap)) };
         self.waiting = Some(captured);
         Some(told)
     }

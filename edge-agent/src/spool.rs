@@ -30,6 +30,10 @@ pub struct Meta {
     pub encode_us: u32,
     /// Where the body's bytes went (framing is the link's and zero here).
     pub parts: RateParts,
+    /// Where the source goes on after it, if it can go on anywhere. The record has it
+    /// beside the meta data, where older spools have nothing.
+    #[serde(skip)]
+    pub position: Option<u64>,
 }
 
 impl Meta {
@@ -61,6 +65,10 @@ enum Record {
     Sample { epoch: u64, stream: u32, sequence: u64, meta: Meta },
     /// All that must be known once older segments are freed.
     Checkpoint { epoch: u64, streams: Vec<SavedStream>, lost: u64 },
+    /// As `Sample`, with where the stream's source goes on after it.
+    Placed { epoch: u64, stream: u32, sequence: u64, position: u64, meta: Meta },
+    /// Before a checkpoint: where the source of each stream goes on.
+    Positions(Vec<(u32, u64)>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -267,6 +275,8 @@ pub struct Spool {
     /// Appended, not yet durable.
     fresh: Vec<Pending>,
     next: BTreeMap<u32, u64>,
+    /// Where the source of each stream goes on, where it has a position.
+    positions: BTreeMap<u32, u64>,
     max_bytes: u64,
     /// Everything below this place was settled at the last checkpoint.
     freed: u64,
@@ -300,6 +310,7 @@ impl Spool {
         let mut epoch = None;
         let mut damaged = 0;
         let mut state = State::default();
+        let mut positions = BTreeMap::new();
         journal.scan(recovery.first, |found| {
             let (location, bytes) = match found {
                 Found::Record(location, bytes) => (location, bytes),
@@ -317,9 +328,14 @@ impl Spool {
                 )
                 .caused_by(e)
             })?;
+            if let Record::Placed { stream, position, .. } = &record {
+                positions.insert(*stream, *position);
+            }
             match record {
                 Record::Epoch(number) => epoch = Some(number),
-                Record::Sample { epoch: number_of_spool, stream: number, sequence, .. } => {
+                Record::Positions(saved) => positions.extend(saved),
+                Record::Sample { epoch: number_of_spool, stream: number, sequence, .. }
+                | Record::Placed { epoch: number_of_spool, stream: number, sequence, .. } => {
                     epoch = Some(number_of_spool);
                     let key = Key { stream: number, sequence };
                     let stream = state.streams.entry(number).or_default();
@@ -380,6 +396,7 @@ impl Spool {
             shared,
             fresh: Vec::new(),
             next,
+            positions,
             max_bytes: limits.max.0,
             freed: recovery.first,
             head: Vec::new(),
@@ -427,6 +444,25 @@ impl Spool {
         self.next.get(&stream).copied().unwrap_or(0)
     }
 
+    /// Where the source of `stream` goes on: after the position of its last sample, or,
+    /// where none is known, at the number of its next one.
+    #[must_use]
+    pub fn position(&self, stream: u32) -> u64 {
+        self.positions.get(&stream).copied().unwrap_or_else(|| self.next_sequence(stream))
+    }
+
+    /// Writes a checkpoint; the place of its first record.
+    fn checkpoint(&mut self) -> Result<u64> {
+        let mut first = None;
+        if !self.positions.is_empty() {
+            let positions = Record::Positions(self.positions.iter().map(|(&stream, &at)| (stream, at)).collect());
+            first = Some(self.append(&positions, &[])?.index);
+        }
+        let record = self.shared.state().checkpoint(self.shared.epoch);
+        let place = self.append(&record, &[])?.index;
+        Ok(first.unwrap_or(place))
+    }
+
     /// Writes a sample. It is accepted by the next [`sync`](Self::sync).
     ///
     /// # Errors
@@ -434,7 +470,15 @@ impl Spool {
     pub fn push(&mut self, stream: u32, meta: Meta, body: &[u8]) -> Result<()> {
         let key = Key { stream, sequence: self.next_sequence(stream) };
         let epoch = self.shared.epoch;
-        let location = self.append(&Record::Sample { epoch, stream, sequence: key.sequence, meta }, body)?;
+        let sequence = key.sequence;
+        let record = match meta.position {
+            Some(position) => Record::Placed { epoch, stream, sequence, position, meta },
+            None => Record::Sample { epoch, stream, sequence, meta },
+        };
+        let location = self.append(&record, body)?;
+        if let Record::Placed { position, .. } = record {
+            self.positions.insert(stream, position);
+        }
         self.next.insert(stream, key.sequence + 1);
         self.fresh.push(Pending { key, location });
         Ok(())
@@ -474,8 +518,7 @@ impl Spool {
             // The newest segment is never deleted: begin another.
             self.journal.seal()?;
         }
-        let record = self.shared.state().checkpoint(self.shared.epoch);
-        let checkpoint = self.append(&record, &[])?.index;
+        let checkpoint = self.checkpoint()?;
         self.sync()?;
         self.journal.release(oldest.min(checkpoint))?;
         self.shared.state().disk = self.journal.bytes();
@@ -500,8 +543,7 @@ impl Spool {
     /// [`Code::Io`] if the disk fails.
     pub fn close(mut self) -> Result<()> {
         self.sync()?;
-        let record = self.shared.state().checkpoint(self.shared.epoch);
-        self.append(&record, &[])?;
+        self.checkpoint()?;
         self.journal.close()
     }
 }
@@ -520,7 +562,10 @@ impl BodyReader {
         let mut buffer = Vec::new();
         let record = self.reader.read(&pending.location, &mut buffer)?;
         match postcard::take_from_bytes(record) {
-            Ok((Record::Sample { stream, sequence, meta, .. }, body)) if (Key { stream, sequence }) == pending.key => {
+            Ok((
+                Record::Sample { stream, sequence, meta, .. } | Record::Placed { stream, sequence, meta, .. },
+                body,
+            )) if (Key { stream, sequence }) == pending.key => {
                 // The body is the end of what was read: it is handed on without a copy.
                 let length = body.len();
                 let start = buffer.len() - length;

@@ -12,7 +12,7 @@ use afferent_codec::{ADOPTED, Container, Gap, Geometry, Limits, SampleDecoder, S
 use afferent_journal::{RealDisk, SyncPolicy};
 use afferent_link_quic::identity::Authority;
 use afferent_media::frame::{Range, RawFormat};
-use afferent_media::{Bytes, Image, Modality, PixelFormat, Sample};
+use afferent_media::{Audio, Bytes, Image, Modality, PixelFormat, RateParts, Sample};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -45,6 +45,14 @@ impl Source for Ending {
             self.ended.fetch_add(1, Ordering::SeqCst);
         }
         captured
+    }
+}
+
+fn limits() -> spool::Limits {
+    spool::Limits {
+        segment: Bytes(16 << 20),
+        max: Bytes(1 << 30),
+        sync: SyncPolicy { max_delay: Duration::from_millis(5), max_bytes: 1 << 20 },
     }
 }
 
@@ -84,12 +92,7 @@ fn spooled(streams: &str) -> Vec<Vec<Vec<u8>>> {
         stop.set();
         running.join().unwrap().unwrap();
     });
-    let limits = spool::Limits {
-        segment: Bytes(16 << 20),
-        max: Bytes(1 << 30),
-        sync: SyncPolicy { max_delay: Duration::from_millis(5), max_bytes: 1 << 20 },
-    };
-    let spool = Spool::open(RealDisk::new(&spool_folder).unwrap(), limits, 1).unwrap();
+    let spool = Spool::open(RealDisk::new(&spool_folder).unwrap(), limits(), 1).unwrap();
     let mut reader = spool.reader();
     let mut all = vec![Vec::new(); config.streams.len()];
     let mut from = 0;
@@ -133,6 +136,55 @@ fn numbered_frames_and_sound_pass_the_whole_agent() {
     }
 }
 
+#[test]
+fn a_source_behind_a_gate_goes_on_where_it_was() {
+    let config: Stream =
+        toml::from_str("name = 'a'\ncodec = 'jpeg'\nevery = 4\ntest = { fps = 0, count = 10 }").unwrap();
+    let mut source = source::open(&config, Modality::Image, 0).unwrap();
+    let captured = all(source.as_mut(), &Stop::default());
+    assert_eq!(captured.iter().map(|c| c.position).collect::<Vec<_>>(), [Some(1), Some(5), Some(9), Some(10)]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Spool::open(RealDisk::new(folder.path()).unwrap(), limits(), 1).unwrap();
+    let meta = |position| spool::Meta {
+        sample_id: "x".into(),
+        backfill: false,
+        captured_us: 1,
+        encode_us: 2,
+        parts: RateParts::default(),
+        position,
+    };
+    let mut spool = open();
+    assert_eq!(spool.position(0), 0);
+    spool.push(0, meta(Some(5)), b"placed").unwrap();
+    spool.push(1, meta(None), b"device").unwrap();
+    spool.sync().unwrap();
+    // Without its end, then with the checkpoint of an end.
+    drop(spool);
+    for _ in 0..2 {
+        let spool = open();
+        assert_eq!((spool.position(0), spool.next_sequence(0), spool.position(1)), (5, 1, 1));
+        let bodies: [&[u8]; 2] = [b"placed", b"device"];
+        let mut from = 0;
+        for body in bodies {
+            let pending = spool.shared().next_pending(from).unwrap();
+            from = pending.location.index + 1;
+            assert_eq!(spool.reader().read(&pending).unwrap().1, body);
+        }
+        spool.close().unwrap();
+    }
+}
+
+#[test]
+fn sound_that_cannot_be_encoded_is_a_gap_of_its_samples() {
+    let config: Stream = toml::from_str("name = 'ear'\ncodec = 'jpeg'\ntest = {}").unwrap();
+    let mut encoder = StreamEncoder::new(0, &config, &afferent_agent::registry()).unwrap();
+    let audio = Audio::new(1000, 1, vec![0.0; 320]).unwrap();
+    let encoded = encoder.encode(Captured::now(Content::Sample(Arc::new(Sample::Audio(audio)))));
+    assert_eq!(gap::read(&encoded.body).unwrap().missing, 320);
+    assert_eq!(encoder.dropped(), 320);
+}
+
 fn stream(codec: &str, command: Command) -> Stream {
     Stream { name: "eye".into(), codec: codec.into(), command: Some(command), ..Stream::default() }
 }
@@ -145,6 +197,7 @@ fn shell(script: &str, format: Frames) -> Command {
         height: 48,
         stride: 0,
         range: Range::Full,
+        bits: 16,
         timeout_s: 1,
         repeat: false,
     }
@@ -207,6 +260,24 @@ fn frames_of_a_program_pass_as_they_are_or_are_coded_again() {
     let encoded = encoder.encode(source.next(&Stop::default()).unwrap());
     assert_eq!(Container::parse(&encoded.body).unwrap().header.knob, Some(5.0));
     assert!(encoded.body.len() < files[0].len());
+}
+
+#[test]
+fn what_is_no_frame_is_a_gap() {
+    let files = files(2);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("frames.mjpeg");
+    let cut = &files[0][..files[0].len() - 20];
+    std::fs::write(&path, [b"noise", &files[0][..], cut, &files[1], b"more"].concat()).unwrap();
+    let stream = stream("jpeg", shell(&format!("cat {}", path.display()), Frames::Mjpeg));
+    let captured = all(source::open(&stream, Modality::Image, 0).unwrap().as_mut(), &Stop::default());
+    assert_eq!(captured.iter().map(|c| c.frame).collect::<Vec<_>>(), [None, Some(0), Some(1), Some(2), None]);
+    for (at, reason) in
+        [(0, "5 bytes that are no JPEG frame".into()), (2, format!("a JPEG frame is cut after {} bytes", cut.len()))]
+    {
+        assert_eq!(missing(&captured[at]), Gap::one(reason));
+    }
+    assert!(captured[1].time.monotonic_us <= captured[3].time.monotonic_us);
 }
 
 #[test]

@@ -87,6 +87,8 @@ pub struct RawLayout {
     height: u32,
     stride: usize,
     range: Range,
+    /// Significant bits of a Y16 value.
+    bits: u8,
     /// Bytes of a whole frame.
     length: usize,
 }
@@ -110,13 +112,31 @@ impl RawLayout {
         };
         let length = stride.checked_mul(height as usize).zip(chroma).and_then(|(a, b)| a.checked_add(b));
         match length.filter(|_| width > 0 && height > 0 && stride >= least) {
-            Some(length) => Ok(Self { format, width, height, stride, range, length }),
+            Some(length) => Ok(Self { format, width, height, stride, range, bits: 16, length }),
             None => Err(Error::new(
                 Code::Config,
                 format!("{format:?} frames of {width}x{height} at a stride of {stride} bytes cannot be"),
                 format!("give sides above zero and a stride of at least {least} bytes"),
             )),
         }
+    }
+
+    /// Y16 values have `bits` significant bits, in the lower end of their 16: many
+    /// sensors have 10 or 12. They are shifted up, so that white is white. Other formats
+    /// have none but 16.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for other than 8 to 16 bits, and for fewer than 16 of another
+    /// format.
+    pub fn with_bits(self, bits: u8) -> Result<Self> {
+        if bits == 16 || (self.format == RawFormat::Y16 && (8..16).contains(&bits)) {
+            return Ok(Self { bits, ..self });
+        }
+        Err(Error::new(
+            Code::Config,
+            format!("{:?} frames of {bits} significant bits cannot be", self.format),
+            "give 8 to 16 bits for Y16, and leave them out for other formats",
+        ))
     }
 
     /// Bytes of a whole frame, padding included.
@@ -162,9 +182,12 @@ impl RawLayout {
         let half = width.div_ceil(2);
         let (first, second) = raw.split_at(self.stride * height);
         if self.format == RawFormat::Y16 {
+            let up = 16 - self.bits;
             for (to, from) in pixels.chunks_exact_mut(width * 2).zip(first.chunks_exact(self.stride)) {
                 for (to, from) in to.as_chunks_mut::<2>().0.iter_mut().zip(from.as_chunks::<2>().0) {
-                    *to = u16::from_le_bytes(*from).to_ne_bytes();
+                    // What lies above the significant bits is white, not black.
+                    let value = u16::from_le_bytes(*from).min(u16::MAX >> up);
+                    *to = (value << up).to_ne_bytes();
                 }
             }
             return;
@@ -241,6 +264,18 @@ mod tests {
         assert_eq!(split(RawFormat::Grey, 2, 1, &[7, 8]).data(), [7, 8]);
         let grey16 = split(RawFormat::Y16, 1, 2, &[0x34, 0x12, 0xff, 0x00]);
         assert_eq!(grey16.data(), [0x1234u16.to_ne_bytes(), 0xffu16.to_ne_bytes()].concat());
+    }
+
+    #[test]
+    fn fewer_bits_are_shifted_up() {
+        let layout = RawLayout::new(RawFormat::Y16, 3, 1, 0, Range::Full).unwrap();
+        let mut out = Image::default();
+        layout.with_bits(10).unwrap().split(&[0x01, 0x00, 0xff, 0x03, 0x00, 0x04], &mut out).unwrap();
+        assert_eq!(out.data(), [0x0040u16, 0xffc0, 0xffc0].map(u16::to_ne_bytes).concat());
+        for (format, bits) in [(RawFormat::Y16, 7), (RawFormat::Y16, 17), (RawFormat::Grey, 10)] {
+            let layout = RawLayout::new(format, 3, 1, 0, Range::Full).unwrap();
+            assert_eq!(layout.with_bits(bits).unwrap_err().code(), Code::Config);
+        }
     }
 
     #[test]

@@ -106,11 +106,11 @@ impl Codec for Jpeg {
         compressor.set_quality(quality.unwrap_or(75.0) as i32).map_err(failed)?;
         compressor.set_optimize(coding == "optimised").map_err(failed)?;
         compressor.set_progressive(coding == "progressive").map_err(failed)?;
-        Ok(Box::new(Encoder { compressor, chroma, file: Vec::new(), planes: Default::default(), reader: None }))
+        Ok(Box::new(Encoder { compressor, chroma, file: Vec::new(), planes: Default::default() }))
     }
 
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {
-        Ok(Box::new(Decoder(Reader::new(limits)?)))
+        Ok(Box::new(Decoder(Reader::new(limits))))
     }
 }
 
@@ -124,25 +124,59 @@ fn parts(preset: &str) -> (&str, &str) {
 pub enum Found {
     /// A whole file of this many bytes.
     File(usize),
+    /// A file that is cut after this many bytes, where the next one begins.
+    Cut(usize),
     /// The start of a file.
     Start,
-    /// No JPEG file.
-    Other,
+    /// No JPEG file; the next may begin after this many bytes.
+    Other(usize),
 }
+
+/// The start of a file: SOI, and the first byte of the next marker.
+const START: &[u8] = b"\xff\xd8\xff";
 
 /// What stands at the start of `bytes`, judged by markers alone.
 #[must_use]
 pub fn find(bytes: &[u8]) -> Found {
-    const SOI: &[u8] = b"\xff\xd8\xff";
-    let start = bytes.len().min(SOI.len());
-    if bytes[..start] != SOI[..start] {
-        return Found::Other;
+    Finder::default().find(bytes)
+}
+
+/// Finds a file whose bytes come one after the other, and looks at each of them once.
+#[derive(Debug, Default)]
+pub struct Finder(markers::Walk);
+
+impl Finder {
+    /// As [`find`]; `bytes` begin with those of the call before. Once the bytes at the
+    /// start are taken away, another finder is needed.
+    #[must_use]
+    pub fn find(&mut self, bytes: &[u8]) -> Found {
+        let start = bytes.len().min(START.len());
+        if bytes[..start] != START[..start] {
+            return Found::Other(next_start(bytes));
+        }
+        match self.0.end(bytes) {
+            markers::End::At(length) => Found::File(length),
+            // Markers alone are no picture that was lost.
+            markers::End::Cut(length) if self.0.coded == 0 => Found::Other(length),
+            markers::End::Cut(length) => Found::Cut(length),
+            markers::End::Later => Found::Start,
+            markers::End::Nowhere => Found::Other(next_start(bytes)),
+        }
     }
-    match markers::extent(bytes).end {
-        markers::End::At(length) => Found::File(length),
-        markers::End::Later => Found::Start,
-        markers::End::Nowhere => Found::Other,
-    }
+}
+
+/// Where after the first byte a file may begin, the end of `bytes` included.
+fn next_start(bytes: &[u8]) -> usize {
+    let rest = bytes.get(1..).unwrap_or_default();
+    let found = memchr::memmem::find(rest, START).or_else(|| {
+        // A start that is not yet whole.
+        (1..START.len())
+            .rev()
+            .filter(|&length| rest.ends_with(&START[..length]))
+            .map(|length| rest.len() - length)
+            .next()
+    });
+    bytes.len().min(1 + found.unwrap_or(rest.len()))
 }
 
 struct Encoder {
@@ -153,8 +187,6 @@ struct Encoder {
     file: Vec<u8>,
     /// Planes in the sizes that the preset asks for, where the image has others.
     planes: planes::Scratch,
-    /// Reads the headers of files that are adopted.
-    reader: Option<Reader>,
 }
 
 impl ImageEncoder for Encoder {
@@ -200,11 +232,9 @@ impl ImageEncoder for Encoder {
         };
         // Cameras pad their buffers; what follows the end is no part of the file.
         let file = &file[..length];
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            none => none.insert(Reader::new(&Limits::default())?),
-        };
-        let shape = reader.shape(file)?;
+        // Damage is found here, where the frame can still be counted as lost; a decode at
+        // an eighth reads every coded bit for a part of a whole decode's time.
+        let (shape, _) = decode_eighth(file)?;
         push(file, out)?;
         Ok(shape)
     }
@@ -225,22 +255,25 @@ impl ImageDecoder for Decoder {
 }
 
 /// Decodes JPEG files.
+///
+/// Each file gets a decompressor of its own: libjpeg-turbo keeps tables from one file
+/// to the next, and a file that lacks its own would be decoded with another's. Making
+/// one takes microseconds.
 pub(crate) struct Reader {
-    decompressor: Decompressor,
     limits: Limits,
 }
 
 impl Reader {
     /// A reader within `limits`.
-    pub(crate) fn new(limits: &Limits) -> Result<Self> {
-        let mut decompressor = Decompressor::new().map_err(failed)?;
-        decompressor.set_scan_limit(MAX_SCANS).map_err(failed)?;
-        Ok(Self { decompressor, limits: *limits })
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { limits: *limits }
     }
 
-    /// What the header of `file` says, within the limits.
-    fn shape(&mut self, file: &[u8]) -> Result<ImageShape> {
-        let header = self.decompressor.read_header(file).map_err(damaged)?;
+    /// A decompressor for `file`, and what its header says, within the limits.
+    fn open(&self, file: &[u8]) -> Result<(Decompressor, ImageShape)> {
+        let mut decompressor = Decompressor::new().map_err(failed)?;
+        decompressor.set_scan_limit(MAX_SCANS).map_err(failed)?;
+        let header = decompressor.read_header(file).map_err(damaged)?;
         let (width, height) = (header.width as u32, header.height as u32);
         self.limits.check_image(width, height)?;
         let format = match header.colorspace {
@@ -254,65 +287,60 @@ impl Reader {
                 ));
             }
         };
-        Ok(ImageShape { width, height, format })
+        Ok((decompressor, ImageShape { width, height, format }))
     }
 
     /// Decodes `file`. `Some` error means damage that libjpeg-turbo could read
     /// over: pixels are there, some of them guessed.
     pub(crate) fn read(&mut self, file: &[u8], out: &mut Image) -> Result<Option<Error>> {
-        let ImageShape { width, height, format } = self.shape(file)?;
-        let pixels = out.reset(width, height, format)?;
-        let target = turbojpeg::Image {
-            pitch: width as usize * format.channels(),
-            pixels,
-            width: width as usize,
-            height: height as usize,
-            format: if format == PixelFormat::Gray8 {
-                turbojpeg::PixelFormat::GRAY
-            } else {
-                turbojpeg::PixelFormat::RGB
-            },
-        };
-        match self.decompressor.decompress(file, target) {
-            Ok(()) => Ok(None),
-            Err(cause) if markers::may_be_read_over(&cause.to_string()) => Ok(Some(damaged(cause))),
-            Err(cause) => Err(damaged(cause)),
-        }
+        let (mut decompressor, ImageShape { width, height, format }) = self.open(file)?;
+        decompress(&mut decompressor, file, out, width, height, format)
     }
 }
 
-/// Decodes luma at an eighth of the size, which takes a fraction of the time.
-pub struct Eighth(Reader);
-
-impl Eighth {
-    /// A decoder within the usual limits.
-    ///
-    /// # Errors
-    /// [`Code::Internal`] if libjpeg-turbo cannot be set up.
-    pub fn new() -> Result<Self> {
-        let mut reader = Reader::new(&Limits::default())?;
-        reader.decompressor.set_scaling_factor(turbojpeg::ScalingFactor::ONE_EIGHTH).map_err(failed)?;
-        Ok(Self(reader))
+/// Decodes `file` into `out`, with damage as [`Reader::read`].
+fn decompress(
+    decompressor: &mut Decompressor,
+    file: &[u8],
+    out: &mut Image,
+    width: u32,
+    height: u32,
+    format: PixelFormat,
+) -> Result<Option<Error>> {
+    let target = turbojpeg::Image {
+        pixels: out.reset(width, height, format)?,
+        pitch: width as usize * format.channels(),
+        width: width as usize,
+        height: height as usize,
+        format: if format == PixelFormat::Gray8 { turbojpeg::PixelFormat::GRAY } else { turbojpeg::PixelFormat::RGB },
+    };
+    match decompressor.decompress(file, target) {
+        Ok(()) => Ok(None),
+        Err(cause) => match markers::damage(&cause.to_string()) {
+            markers::Damage::None => Ok(None),
+            markers::Damage::Inside => Ok(Some(damaged(cause))),
+            markers::Damage::Fatal => Err(damaged(cause)),
+        },
     }
+}
 
-    /// The luma of `file`, each side an eighth, rounded up.
-    ///
-    /// # Errors
-    /// [`Code::Corrupt`] for a damaged file, [`Code::Limit`] above the limits.
-    pub fn read(&mut self, file: &[u8]) -> Result<Image> {
-        let ImageShape { width, height, .. } = self.0.shape(file)?;
-        let (width, height) = (width.div_ceil(8), height.div_ceil(8));
-        let mut image = Image::default();
-        let target = turbojpeg::Image {
-            pixels: image.reset(width, height, PixelFormat::Gray8)?,
-            width: width as usize,
-            pitch: width as usize,
-            height: height as usize,
-            format: turbojpeg::PixelFormat::GRAY,
-        };
-        self.0.decompressor.decompress(file, target).map_err(damaged)?;
-        Ok(image)
-    }
+/// Decodes the luma of `file` at an eighth of the size, each side rounded up, which
+/// takes a part of the time: the coded bits are read, most of the rest is left out.
+///
+/// # Errors
+/// [`Code::Corrupt`] for a damaged file, [`Code::Limit`] above the usual limits,
+/// [`Code::Internal`] if libjpeg-turbo cannot be set up.
+pub fn eighth(file: &[u8]) -> Result<Image> {
+    decode_eighth(file).map(|(_, luma)| luma)
+}
+
+fn decode_eighth(file: &[u8]) -> Result<(ImageShape, Image)> {
+    let (mut decompressor, shape) = Reader::new(&Limits::default()).open(file)?;
+    decompressor.set_scaling_factor(turbojpeg::ScalingFactor::ONE_EIGHTH).map_err(failed)?;
+    let (width, height) = (shape.width.div_ceil(8), shape.height.div_ceil(8));
+    let mut luma = Image::default();
+    decompress(&mut decompressor, file, &mut luma, width, height, PixelFormat::Gray8)?.map_or(Ok(()), Err)?;
+    Ok((shape, luma))
 }
 
 fn damaged(cause: turbojpeg::Error) -> Error {

@@ -115,7 +115,7 @@ fn read_image(path: &Path, limits: &Limits) -> Result<Image> {
         "png" => png::read(&bytes, limits, &mut Vec::new(), &mut image)?,
         "webp" => webp::read(&bytes, limits, &mut image)?,
         _ => {
-            if let Some(damage) = jpeg::Reader::new(limits)?.read(&bytes, &mut image)? {
+            if let Some(damage) = jpeg::Reader::new(limits).read(&bytes, &mut image)? {
                 log::warn!("{}: opened with damage: {damage}", path.display());
             }
         }

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+const BUSY: &str = "the agent was busy";
+
 /// A stretch of sound as a device hands it over.
 pub(super) struct Piece {
     /// Interleaved samples, full scale at ±1.
@@ -104,6 +106,17 @@ impl Blocks {
         Ok(())
     }
 
+    /// Ends the sound: what is gathered, then the `dropped` samples per channel that no
+    /// piece came after.
+    pub(super) fn finish(&mut self, dropped: u64) -> Result<()> {
+        self.flush()?;
+        if dropped > 0 {
+            self.position += dropped;
+            self.ready.push_back(Captured::now(Content::Missing(gap(dropped, BUSY))));
+        }
+        Ok(())
+    }
+
     /// What was lost before `piece`.
     fn lost(&self, piece: &Piece) -> Option<Gap> {
         let overran = match (piece.overrun, self.expected) {
@@ -117,15 +130,19 @@ impl Blocks {
         };
         let (missing, why) = match overran {
             Some(missing) => (missing, "the device overran"),
-            None => (piece.dropped, "the agent was busy"),
+            None => (piece.dropped, BUSY),
         };
-        (missing > 0).then(|| Gap { missing, reason: format!("{why}: {missing} samples of each channel are lost") })
+        (missing > 0).then(|| gap(missing, why))
     }
 
     /// The time that `frames` samples per channel take.
     fn length(&self, frames: usize) -> Duration {
         Duration::from_nanos(frames as u64 * 1_000_000_000 / u64::from(self.rate.max(1)))
     }
+}
+
+fn gap(missing: u64, why: &str) -> Gap {
+    Gap { missing, reason: format!("{why}: {missing} samples of each channel are lost") }
 }
 
 #[cfg(test)]
@@ -173,6 +190,17 @@ mod tests {
         }
         blocks.flush().unwrap();
         assert_eq!(accounted(&mut blocks), [10, 10, 10, 5, -5, 2, -3, 10]);
+    }
+
+    #[test]
+    fn what_no_piece_came_after_is_lost_at_the_end() {
+        let mut blocks = Blocks::new(1000, 2, 10);
+        blocks.push(&piece(0, 7, false, 0)).unwrap();
+        blocks.finish(5).unwrap();
+        assert_eq!(blocks.next().unwrap().frame, Some(0));
+        let Content::Missing(gap) = blocks.next().unwrap().content else { panic!() };
+        assert_eq!(gap.missing, 5);
+        assert!(blocks.next().is_none());
     }
 
     #[test]

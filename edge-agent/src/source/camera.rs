@@ -19,7 +19,7 @@ use v4l::capability::Flags;
 use v4l::format::{Colorspace, Quantization};
 use v4l::framesize::FrameSizeEnum;
 use v4l::io::mmap::Stream;
-use v4l::io::traits::CaptureStream;
+use v4l::io::traits::{CaptureStream, Stream as _};
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC};
@@ -67,13 +67,23 @@ pub(super) struct Streaming {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        let stream = self.stream.take();
-        let close = || {
-            drop(stream);
-            Ok(())
+        let Some(mut stream) = self.stream.take() else { return };
+        // Where the driver refuses to stop, the stream's drop panics, its buffers' drop
+        // panics on top, and that would abort the agent. Such a stream is forgotten: a
+        // few buffers and a descriptor are lost until the agent ends. A device that is
+        // gone is no such case: both know it.
+        let close = || match stream.stop() {
+            Err(error) if Errno::from_io_error(&error) != Some(Errno::NODEV) => {
+                std::mem::forget(stream);
+                Err(error)
+            }
+            _ => {
+                drop(stream);
+                Ok(())
+            }
         };
-        if guarded("closing it", close).is_err() {
-            log::warn!("the camera could not be closed in order");
+        if let Err(error) = guarded("closing it", close) {
+            log::warn!("the camera could not be closed in order: {error}");
         }
     }
 }
@@ -104,7 +114,14 @@ impl Device for Camera {
             Frames::Mjpeg => None,
             Frames::Raw(raw) => {
                 let stride = format.stride as usize;
-                Some(RawLayout::new(raw, format.width, format.height, stride, range(&format))?)
+                let grey = raw.target().chroma(2, 2).is_none();
+                if !grey && matches!(format.colorspace, Colorspace::Rec709 | Colorspace::Rec2020) {
+                    log::warn!("{}: its frames are {}; they are taken for BT.601", self.name, format.colorspace);
+                }
+                let layout = RawLayout::new(raw, format.width, format.height, stride, range(&format))?;
+                // Only Y16 can have fewer, and another may have been found.
+                let bits = if raw == RawFormat::Y16 { self.config.bits } else { 16 };
+                Some(layout.with_bits(bits)?)
             }
         };
         // Some cameras have one rate alone and refuse to be asked.
@@ -280,21 +297,23 @@ fn stamp(meta: &v4l::buffer::Metadata) -> Time {
 /// The driver's 32-bit numbers, continued.
 #[derive(Default)]
 struct Numbers {
-    /// Number of the next frame if none is lost.
-    next: u64,
+    /// Number of the next frame if none is lost; none before the first, which is where
+    /// the driver begins to count.
+    next: Option<u64>,
 }
 
 impl Numbers {
     /// The number of a frame, and how many were lost before it.
     fn next(&mut self, sequence: u32) -> (u64, u64) {
-        let ahead = sequence.wrapping_sub(self.next as u32);
+        let expected = self.next.unwrap_or(sequence.into());
+        let ahead = sequence.wrapping_sub(expected as u32);
         let (frame, lost) = if ahead < 1 << 31 {
-            (self.next + u64::from(ahead), u64::from(ahead))
+            (expected + u64::from(ahead), u64::from(ahead))
         } else {
             // A number that lies behind is that of a driver which has begun again.
             (sequence.into(), 0)
         };
-        self.next = frame + 1;
+        self.next = Some(frame + 1);
         (frame, lost)
     }
 }
@@ -339,16 +358,20 @@ mod tests {
     fn lost_frames_are_counted_over_the_wrap_of_the_drivers_numbers() {
         let mut numbers = Numbers::default();
         assert_eq!([0, 1, 4, 5].map(|n| numbers.next(n)), [(0, 0), (1, 0), (4, 2), (5, 0)]);
-        let mut numbers = Numbers { next: u64::from(u32::MAX) };
+        let mut numbers = Numbers { next: Some(u64::from(u32::MAX)) };
         assert_eq!(numbers.next(u32::MAX), (u64::from(u32::MAX), 0));
         assert_eq!(numbers.next(1), ((1 << 32) + 1, 1));
-        let mut numbers = Numbers { next: 100 };
+        let mut numbers = Numbers { next: Some(100) };
         assert_eq!([0, 1, 3].map(|n| numbers.next(n)), [(0, 0), (1, 0), (3, 1)]);
+        // A driver that counts from elsewhere has lost nothing before its first frame.
+        let mut numbers = Numbers::default();
+        assert_eq!([7, 9].map(|n| numbers.next(n)), [(7, 0), (9, 1)]);
     }
 
     #[test]
     fn a_camera_that_is_not_there_says_so() {
-        let config = |device: &str| Config { device: device.into(), width: 640, height: 480, fps: 30, format: None };
+        let config =
+            |device: &str| Config { device: device.into(), width: 640, height: 480, fps: 30, format: None, bits: 16 };
         for device in ["/dev/no-such-video", "No such camera"] {
             let mut camera = Camera { config: config(device), name: String::new(), coded: false };
             let Err(error) = camera.open() else { panic!() };

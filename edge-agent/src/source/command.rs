@@ -6,13 +6,15 @@
 //! that it started.
 
 use super::device::{Device, Kept, Step};
-use super::{Captured, Coded, Content, Source};
+use super::{Captured, Coded, Content, Source, Time};
 use crate::config::{Command as Config, Frames};
 use crate::stop::Stop;
-use afferent_codec_conventional::jpeg::{self, Found};
+use afferent_codec::Gap;
+use afferent_codec_conventional::jpeg::{Finder, Found};
 use afferent_media::frame::RawLayout;
 use afferent_media::{Code, Error, Image, Result, Sample};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -21,7 +23,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest JPEG frame that is waited for, in bytes.
+/// The longest JPEG frame that is waited for, and the most that is skipped before one, in bytes.
 const MAX_FRAME: usize = 64 << 20;
 /// Bytes of one read, and how many reads may wait.
 const CHUNK: usize = 64 << 10;
@@ -46,7 +48,8 @@ impl CommandSource {
         let layout = match config.format {
             Frames::Mjpeg => None,
             Frames::Raw(format) => {
-                Some(RawLayout::new(format, config.width, config.height, config.stride, config.range)?)
+                let layout = RawLayout::new(format, config.width, config.height, config.stride, config.range)?;
+                Some(layout.with_bits(config.bits)?)
             }
         };
         let name = format!("command `{}`", config.run.first().map_or("", String::as_str));
@@ -70,9 +73,16 @@ struct Program {
 /// A running program.
 struct Running {
     child: Child,
-    output: Receiver<Vec<u8>>,
+    output: Receiver<(Time, Vec<u8>)>,
     /// What was read and is not yet a frame.
     buffer: Vec<u8>,
+    /// When the parts of the buffer came, with their lengths.
+    parts: VecDeque<(usize, Time)>,
+    /// Looks for the end of the JPEG frame in the buffer.
+    finder: Finder,
+    /// Bytes since the last frame that are none, and whether they are more than zeros.
+    skipped: usize,
+    noise: bool,
     frames: u64,
     /// When it last wrote anything.
     heard: Instant,
@@ -111,25 +121,39 @@ impl Device for Program {
             let name = self.name.clone();
             thread::spawn(move || listen(&name, stderr));
         }
-        Ok(Running { child, output, buffer: Vec::new(), frames: 0, heard: Instant::now(), ended: false, reaped: false })
+        Ok(Running {
+            child,
+            output,
+            buffer: Vec::new(),
+            parts: VecDeque::new(),
+            finder: Finder::default(),
+            skipped: 0,
+            noise: false,
+            frames: 0,
+            heard: Instant::now(),
+            ended: false,
+            reaped: false,
+        })
     }
 
     fn read(&mut self, running: &mut Running, stop: &Stop) -> Result<Step> {
         let silence = Duration::from_secs(self.config.timeout_s.into());
         loop {
-            if let Some(content) = self.cut(running)? {
-                let frame = running.frames;
-                running.frames += 1;
-                return Ok(Step::Captured(Captured { frame: Some(frame), ..Captured::now(content) }));
+            if let Some(captured) = self.cut(running)? {
+                return Ok(Step::Captured(captured));
             }
             if stop.is_set() {
                 return Ok(Step::End);
             }
             if running.ended {
+                if let Some(gap) = running.noise() {
+                    return Ok(Step::Captured(gap));
+                }
                 return self.end(running);
             }
             match running.output.recv_timeout(PATIENCE) {
-                Ok(chunk) => {
+                Ok((time, chunk)) => {
+                    running.parts.push_back((chunk.len(), time));
                     running.buffer.extend_from_slice(&chunk);
                     running.heard = Instant::now();
                 }
@@ -148,38 +172,50 @@ impl Device for Program {
 }
 
 impl Program {
-    /// The first frame of what was read, if it is whole.
-    fn cut(&self, running: &mut Running) -> Result<Option<Content>> {
-        let buffer = &mut running.buffer;
+    /// The first frame of what was read, if it is whole, or what is there instead.
+    fn cut(&self, running: &mut Running) -> Result<Option<Captured>> {
         if let Some(layout) = &self.layout {
-            if buffer.len() < layout.length() {
+            if running.buffer.len() < layout.length() {
                 return Ok(None);
             }
             let mut image = Image::default();
-            layout.split(buffer, &mut image)?;
-            buffer.drain(..layout.length());
-            return Ok(Some(Content::Sample(Arc::new(Sample::Image(image)))));
+            layout.split(&running.buffer, &mut image)?;
+            let (time, _) = running.take(layout.length());
+            return Ok(Some(running.frame(time, Content::Sample(Arc::new(Sample::Image(image))))));
         }
+        let endless = |what: &str| {
+            Error::new(
+                Code::Limit,
+                format!("{what} after {MAX_FRAME} bytes"),
+                "check command.format and what the program writes",
+            )
+        };
         loop {
-            match jpeg::find(buffer) {
+            let found = running.finder.find(&running.buffer);
+            if matches!(found, Found::File(_) | Found::Cut(_))
+                && let Some(gap) = running.noise()
+            {
+                return Ok(Some(gap));
+            }
+            match found {
                 Found::File(length) => {
-                    let rest = buffer.split_off(length);
-                    let file = std::mem::replace(buffer, rest);
-                    return Ok(Some(Content::Coded(Coded { codec: "jpeg", file })));
+                    let (time, file) = running.take(length);
+                    return Ok(Some(running.frame(time, Content::Coded(Coded { codec: "jpeg", file }))));
                 }
-                Found::Start if buffer.len() > MAX_FRAME => {
-                    return Err(Error::new(
-                        Code::Limit,
-                        format!("a JPEG frame has no end after {MAX_FRAME} bytes"),
-                        "check command.format and what the program writes",
-                    ));
+                Found::Cut(length) => {
+                    let (time, _) = running.take(length);
+                    let gap = Gap::one(format!("a JPEG frame is cut after {length} bytes"));
+                    return Ok(Some(running.frame(time, Content::Missing(gap))));
                 }
+                Found::Start if running.buffer.len() > MAX_FRAME => return Err(endless("a JPEG frame has no end")),
                 Found::Start => return Ok(None),
-                Found::Other => {
-                    let next = (1..buffer.len()).find(|&at| jpeg::find(&buffer[at..]) != Found::Other);
-                    let skipped = next.unwrap_or(buffer.len());
-                    log::warn!("{}: skipped {skipped} bytes that are no JPEG frame", self.name);
-                    buffer.drain(..skipped);
+                Found::Other(length) => {
+                    let (_, bytes) = running.take(length);
+                    running.skipped += length;
+                    running.noise |= bytes.iter().any(|byte| *byte != 0);
+                    if running.skipped > MAX_FRAME {
+                        return Err(endless("there is no JPEG frame"));
+                    }
                 }
             }
         }
@@ -204,6 +240,40 @@ impl Program {
 }
 
 impl Running {
+    /// The first `length` bytes of the buffer, and when the first of them came.
+    fn take(&mut self, length: usize) -> (Time, Vec<u8>) {
+        self.finder = Finder::default();
+        let time = self.parts.front().map_or_else(Time::now, |(_, time)| *time);
+        let mut left = length;
+        while let Some((part, _)) = self.parts.front_mut() {
+            if *part > left {
+                *part -= left;
+                break;
+            }
+            left -= *part;
+            self.parts.pop_front();
+        }
+        let rest = self.buffer.split_off(length);
+        (time, std::mem::replace(&mut self.buffer, rest))
+    }
+
+    /// The next frame.
+    fn frame(&mut self, time: Time, content: Content) -> Captured {
+        (self.skipped, self.noise) = (0, false);
+        let frame = Some(self.frames);
+        self.frames += 1;
+        Captured { time, frame, ..Captured::now(content) }
+    }
+
+    /// The gap of the bytes that were skipped, unless they are padding.
+    fn noise(&mut self) -> Option<Captured> {
+        if !std::mem::take(&mut self.noise) {
+            return None;
+        }
+        let gap = Gap::one(format!("{} bytes that are no JPEG frame", self.skipped));
+        Some(Captured::now(Content::Missing(gap)))
+    }
+
     /// Waits for the program's end, which it may be `asked` for, and kills what is left
     /// of it and of what it started once its time is over.
     fn finish(&mut self, asked: bool) -> std::io::Result<ExitStatus> {
@@ -234,14 +304,15 @@ impl Drop for Running {
 }
 
 /// Passes on what the program writes, until it ends or nobody wants it any more.
-fn read(mut stdout: ChildStdout, output: &SyncSender<Vec<u8>>) {
+fn read(mut stdout: ChildStdout, output: &SyncSender<(Time, Vec<u8>)>) {
     loop {
         let mut chunk = vec![0; CHUNK];
         match stdout.read(&mut chunk) {
             Ok(0) => return,
             Ok(length) => {
                 chunk.truncate(length);
-                if output.send(chunk).is_err() {
+                // Stamped here: it may wait for an agent that is busy.
+                if output.send((Time::now(), chunk)).is_err() {
                     return;
                 }
             }

@@ -7,9 +7,10 @@ use super::{Captured, Content, Source};
 use crate::stop::Stop;
 use afferent_codec::Gap;
 use afferent_media::Result;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SHORTEST: Duration = Duration::from_millis(250);
+/// The longest pause, and how long a device must deliver to count as sound again.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// A device, as the sources over it see it.
@@ -41,22 +42,27 @@ pub(super) enum Step {
 /// A device that is opened again whenever it fails.
 pub(super) struct Kept<D: Device> {
     device: D,
-    session: Option<D::Session>,
-    /// How long to wait before the next attempt; none where nothing failed.
+    /// The open device, and since when it is open.
+    session: Option<(Instant, D::Session)>,
+    /// Not opened again before this.
+    due: Option<Instant>,
+    /// The last pause after a failure; none where nothing failed.
     patience: Option<Duration>,
+    /// It has delivered nothing since it failed.
+    out: bool,
 }
 
 impl<D: Device> Kept<D> {
     pub(super) fn new(device: D) -> Self {
-        Self { device, session: None, patience: None }
+        Self { device, session: None, due: None, patience: None, out: false }
     }
 
     fn step(&mut self, stop: &Stop) -> Result<Step> {
         let session = match &mut self.session {
             Some(session) => session,
-            none => none.insert(self.device.open()?),
+            none => none.insert((Instant::now(), self.device.open()?)),
         };
-        self.device.read(session, stop)
+        self.device.read(&mut session.1, stop)
     }
 }
 
@@ -67,19 +73,26 @@ impl<D: Device> Source for Kept<D> {
             if stop.is_set() && self.session.is_none() {
                 return None;
             }
+            // However short its sessions, no device takes the whole processor.
+            if let Some(due) = self.due.take()
+                && stop.sleep(due.saturating_duration_since(Instant::now()))
+            {
+                return None;
+            }
             match self.step(stop) {
                 Ok(Step::Captured(captured)) => {
-                    if self.patience.take().is_some() {
+                    if std::mem::take(&mut self.out) {
                         log::info!("{} delivers again", self.device.name());
+                    }
+                    // One that fails after every frame shall not be opened ever so often.
+                    if self.session.as_ref().is_some_and(|(since, _)| since.elapsed() >= LONGEST) {
+                        self.patience = None;
                     }
                     return Some(captured);
                 }
                 Ok(Step::Again) => {
                     self.session = None;
-                    // However short its sessions, no device takes the whole processor.
-                    if stop.sleep(SHORTEST) {
-                        return None;
-                    }
+                    self.due = Some(Instant::now() + SHORTEST);
                 }
                 Ok(Step::End) => {
                     self.session = None;
@@ -87,16 +100,14 @@ impl<D: Device> Source for Kept<D> {
                 }
                 Err(error) => {
                     self.session = None;
-                    let first = self.patience.is_none();
+                    let first = !std::mem::replace(&mut self.out, true);
                     let patience = self.patience.map_or(SHORTEST, |before| (before * 2).min(LONGEST));
                     self.patience = Some(patience);
+                    self.due = Some(Instant::now() + patience);
                     log::warn!("{}: {error}; next attempt in {} ms", self.device.name(), patience.as_millis());
                     let gap = Gap::one(format!("{}: {}: {}", error.code(), self.device.name(), error.what()));
                     if first {
                         return Some(Captured::now(Content::Missing(gap)));
-                    }
-                    if stop.sleep(patience) {
-                        return None;
                     }
                 }
             }
@@ -108,6 +119,16 @@ impl<D: Device> Source for Kept<D> {
 mod tests {
     use super::*;
     use afferent_media::{Code, Error};
+
+    #[test]
+    fn a_device_that_fails_after_every_frame_is_not_hurried() {
+        // Popped from the end: a frame, then a failure, three times.
+        let mut source = Kept::new(Flaky([false, true].repeat(3)));
+        let since = Instant::now();
+        let count = std::iter::from_fn(|| source.next(&Stop::default())).count();
+        assert_eq!(count, 6);
+        assert!(since.elapsed() >= SHORTEST * 7, "{:?}", since.elapsed());
+    }
 
     /// Fails as often as it is told to, then delivers one gap named `sample`.
     struct Flaky(Vec<bool>);

@@ -11,7 +11,7 @@ use crate::stop::Stop;
 use afferent_codec::Gap;
 use afferent_codec_conventional::jpeg;
 use afferent_media::resize::{Filter, resize};
-use afferent_media::{AudioView, Image, ImageView, Modality, PixelFormat, Result, Sample};
+use afferent_media::{AudioView, Code, Error, Image, ImageView, Modality, PixelFormat, Result, Sample};
 use std::time::Duration;
 
 /// Time between two gaps that say what was withheld.
@@ -23,7 +23,7 @@ const SHRINK: u32 = 8;
 /// `source` behind the gate of `stream`; the source itself where there is none.
 ///
 /// # Errors
-/// Those of libjpeg-turbo's set-up, which motion needs for coded frames.
+/// [`Code::Config`] for motion of sound and for voice in pictures.
 pub(super) fn closed_by(stream: &Stream, modality: Modality, source: Box<dyn Source>) -> Result<Box<dyn Source>> {
     let mut rules: Vec<Box<dyn Rule>> = Vec::new();
     // The cheapest first: what one withholds, the next need not look at.
@@ -36,17 +36,29 @@ pub(super) fn closed_by(stream: &Stream, modality: Modality, source: Box<dyn Sou
     if stream.max_per_s > 0.0 {
         rules.push(Box::new(Rate { period_us: (1e6 / stream.max_per_s) as u64, next_us: 0 }));
     }
-    if let (Some(motion), Modality::Image) = (&stream.motion, modality) {
-        rules.push(Box::new(Movement::new(motion)?));
+    let of = |key: &str, wanted: Modality| {
+        if modality == wanted {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Config,
+            format!("`{key}` looks at {wanted}, codec `{}` takes {modality}", stream.codec),
+            format!("leave [stream.{key}] out, or choose a codec for {wanted}"),
+        ))
+    };
+    if let Some(motion) = &stream.motion {
+        of("motion", Modality::Image)?;
+        rules.push(Box::new(Movement::new(motion)));
     }
-    if let (Some(voice), Modality::Audio) = (&stream.voice, modality) {
+    if let Some(voice) = &stream.voice {
+        of("voice", Modality::Audio)?;
         rules.push(Box::new(Activity::new(voice)));
     }
     if rules.is_empty() {
         return Ok(source);
     }
     let withheld = vec![0; rules.len()];
-    Ok(Box::new(Gate { source, rules, withheld, recorded_us: None, waiting: None, ended: false }))
+    Ok(Box::new(Gate { source, rules, withheld, recorded_us: None, position: None, waiting: None, ended: false }))
 }
 
 /// One reason to withhold samples.
@@ -64,6 +76,8 @@ struct Gate {
     /// What each rule has withheld since the last record: images, or samples of sound.
     withheld: Vec<u64>,
     recorded_us: Option<u64>,
+    /// Where the source goes on after what was looked at last.
+    position: Option<u64>,
     /// Comes after the gap that was recorded before it.
     waiting: Option<Captured>,
     ended: bool,
@@ -94,13 +108,15 @@ impl Source for Gate {
         loop {
             let Some(captured) = self.source.next(stop) else {
                 self.ended = true;
-                return self.record().map(|gap| Captured::now(Content::Missing(gap)));
+                let position = self.position;
+                return self.record().map(|gap| Captured { position, ..Captured::now(Content::Missing(gap)) });
             };
             // A gap of the source itself is never withheld.
-            let Some(units) = units(&captured.content) else { return Some(captured) };
+            let Some(units) = captured.content.units() else { return Some(captured) };
             let by = self.rules.iter_mut().position(|rule| !rule.keeps(&captured));
             if let Some(by) = by {
                 self.withheld[by] += units;
+                self.position = captured.position;
             }
             let time = captured.time;
             let since_us = time.monotonic_us.saturating_sub(*self.recorded_us.get_or_insert(time.monotonic_us));
@@ -109,7 +125,9 @@ impl Source for Gate {
                 self.recorded_us = Some(time.monotonic_us);
             }
             let gap = if due { self.record() } else { None };
-            let gap = gap.map(|gap| Captured { time, ..Captured::now(Content::Missing(gap)) });
+            let position = self.position;
+            let gap = gap.map(|gap| Captured { time, position, ..Captured::now(Content::Missing(gap)) });
+            self.position = captured.position;
             match (by.is_none(), gap) {
                 (true, None) => return Some(captured),
                 (true, gap) => {
@@ -120,18 +138,6 @@ impl Source for Gate {
                 (false, gap) => return gap,
             }
         }
-    }
-}
-
-/// Images, or samples of sound per channel; `None` for what is no sample.
-fn units(content: &Content) -> Option<u64> {
-    match content {
-        Content::Sample(sample) => Some(match &**sample {
-            Sample::Image(_) => 1,
-            Sample::Audio(audio) => audio.view().frames() as u64,
-        }),
-        Content::Coded(_) => Some(1),
-        Content::Missing(_) => None,
     }
 }
 
@@ -183,7 +189,9 @@ impl Rule for Rate {
         if now + self.period_us / 8 < self.next_us {
             return false;
         }
-        self.next_us = (self.next_us + self.period_us).max(now);
+        // One in its place keeps the grid; one after a pause, or the first, begins another.
+        let next = self.next_us + self.period_us;
+        self.next_us = if next > now { next } else { now + self.period_us };
         true
     }
 }
@@ -193,22 +201,20 @@ impl Rule for Rate {
 struct Movement {
     threshold: f32,
     hold_us: u64,
-    decoder: jpeg::Eighth,
     kept: Option<Image>,
     /// Until when everything is kept.
     until_us: Option<u64>,
 }
 
 impl Movement {
-    fn new(motion: &Motion) -> Result<Self> {
+    fn new(motion: &Motion) -> Self {
         let hold_us = u64::from(motion.hold_ms) * 1000;
-        let decoder = jpeg::Eighth::new()?;
-        Ok(Self { threshold: motion.threshold, hold_us, decoder, kept: None, until_us: None })
+        Self { threshold: motion.threshold, hold_us, kept: None, until_us: None }
     }
 
-    fn luma(&mut self, content: &Content) -> Result<Option<Image>> {
+    fn luma(content: &Content) -> Result<Option<Image>> {
         match content {
-            Content::Coded(Coded { file, .. }) => self.decoder.read(file).map(Some),
+            Content::Coded(Coded { file, .. }) => jpeg::eighth(file).map(Some),
             Content::Sample(sample) => match &**sample {
                 Sample::Image(image) => eighth(image.view()).map(Some),
                 Sample::Audio(_) => Ok(None),
@@ -253,7 +259,7 @@ impl Rule for Movement {
     fn keeps(&mut self, captured: &Captured) -> bool {
         let now = captured.time.monotonic_us;
         // A picture that cannot be read is not withheld: what is wrong with it shall be seen.
-        let Ok(Some(luma)) = self.luma(&captured.content) else { return true };
+        let Ok(Some(luma)) = Self::luma(&captured.content) else { return true };
         let moved = match &self.kept {
             Some(kept) if (kept.width(), kept.height()) == (luma.width(), luma.height()) => {
                 let pairs = kept.data().iter().zip(luma.data());
@@ -328,6 +334,8 @@ mod tests {
     /// Samples as they are listed, one each `period_us`.
     struct Listed {
         samples: Vec<Sample>,
+        /// When the first comes.
+        start_us: u64,
         period_us: u64,
         next: usize,
     }
@@ -335,9 +343,9 @@ mod tests {
     impl Source for Listed {
         fn next(&mut self, _: &Stop) -> Option<Captured> {
             let sample = self.samples.get(self.next)?.clone();
-            let monotonic_us = self.next as u64 * self.period_us;
+            let since_us = self.next as u64 * self.period_us;
             self.next += 1;
-            let time = Time { wall_us: monotonic_us as i64, monotonic_us };
+            let time = Time { wall_us: since_us as i64, monotonic_us: self.start_us + since_us };
             let frame = Some(self.next as u64 - 1);
             Some(Captured { time, frame, ..Captured::now(Content::Sample(Arc::new(sample))) })
         }
@@ -345,9 +353,13 @@ mod tests {
 
     /// The frames that were kept, and the reasons of the gaps with what they count.
     fn run(config: &str, samples: Vec<Sample>, period_us: u64) -> (Vec<u64>, Vec<(u64, String)>) {
+        run_from(0, config, samples, period_us)
+    }
+
+    fn run_from(start_us: u64, config: &str, samples: Vec<Sample>, period_us: u64) -> (Vec<u64>, Vec<(u64, String)>) {
         let stream: Stream = toml::from_str(&format!("name = 'a'\ncodec = 'x'\n{config}")).unwrap();
         let modality = samples[0].modality();
-        let source = Box::new(Listed { samples, period_us, next: 0 });
+        let source = Box::new(Listed { samples, start_us, period_us, next: 0 });
         let mut source = closed_by(&stream, modality, source).unwrap();
         let (mut kept, mut gaps) = (Vec::new(), Vec::new());
         while let Some(captured) = source.next(&Stop::default()) {
@@ -378,6 +390,19 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_holds_from_the_first_sample_on_and_after_a_pause() {
+        let kept = run_from(1_000_000_000, "max_per_s = 2.0", vec![grey(0); 91], 33_333).0;
+        assert_eq!(kept, [0, 14, 29, 44, 59, 74, 89]);
+        let mut rate = Rate { period_us: 500_000, next_us: 0 };
+        let mut keeps = |monotonic_us| {
+            let time = Time { wall_us: 0, monotonic_us };
+            rate.keeps(&Captured { time, ..Captured::now(Content::Missing(Gap::one(""))) })
+        };
+        let kept = [1_000_000, 1_033_000, 9_000_000, 9_033_000, 9_480_000, 10_010_000].map(&mut keeps);
+        assert_eq!(kept, [true, false, true, false, true, true]);
+    }
+
+    #[test]
     fn only_what_moves_is_kept() {
         let values = [10, 10, 11, 60, 60, 60, 61, 10];
         let frames: Vec<Sample> = values.iter().map(|&value| grey(value)).collect();
@@ -400,6 +425,16 @@ mod tests {
         let (kept, gaps) = run("voice = { threshold_db = -40, hangover_ms = 150 }", blocks, 100_000);
         assert_eq!(kept, [1, 2, 3]);
         assert_eq!(gaps, [(300, "withheld as configured: 300 by voice activity".into())]);
+    }
+
+    #[test]
+    fn a_rule_of_another_modality_is_refused() {
+        for (key, modality) in [("motion", Modality::Audio), ("voice", Modality::Image)] {
+            let stream: Stream = toml::from_str(&format!("name = 'a'\ncodec = 'x'\n{key} = {{}}")).unwrap();
+            let source = Box::new(Listed { samples: Vec::new(), start_us: 0, period_us: 1, next: 0 });
+            let Err(error) = closed_by(&stream, modality, source) else { panic!() };
+            assert!(error.code() == Code::Config && error.what().contains(key), "{error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::stop::Stop;
 use afferent_media::{Code, Error, Result};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, Data, DeviceId, ErrorKind, InputCallbackInfo, SampleFormat, StreamConfig};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -37,8 +39,12 @@ pub(super) struct Listening {
     blocks: Blocks,
     heard: Instant,
     silence: Duration,
+    /// Samples per channel that the device's thread dropped and no piece has told of.
+    dropped: Arc<AtomicU64>,
     /// Why it ends, once the sound before that is handed on.
     failed: Option<Error>,
+    /// The stop was seen, and all sound before it is in the blocks.
+    finished: bool,
     /// Captures until it is dropped.
     _stream: cpal::Stream,
 }
@@ -86,7 +92,9 @@ impl Device for Microphone {
         let (sender, events) = sync_channel(PIECES);
         let errors = sender.clone();
         let (overran, overruns) = sync_channel(1);
-        let mut ear = Ear { sender, overruns, channels: config.channels.into(), overrun: false, dropped: 0 };
+        let dropped = Arc::<AtomicU64>::default();
+        let mut ear =
+            Ear { sender, overruns, channels: config.channels.into(), overrun: false, dropped: Arc::clone(&dropped) };
         let stream = device
             .build_input_stream_raw(
                 stream_config,
@@ -108,7 +116,9 @@ impl Device for Microphone {
             blocks: Blocks::new(config.sample_rate, config.channels, frames as usize),
             heard: Instant::now(),
             silence: SILENCE + 4 * period,
+            dropped,
             failed: None,
+            finished: false,
             _stream: stream,
         })
     }
@@ -121,9 +131,19 @@ impl Device for Microphone {
             if let Some(error) = session.failed.take() {
                 return Err(error);
             }
+            if session.finished {
+                return Ok(Step::End);
+            }
             if stop.is_set() {
-                session.blocks.flush()?;
-                return Ok(session.blocks.next().map_or(Step::End, Step::Captured));
+                session.finished = true;
+                // What waits, and no more: the device goes on meanwhile.
+                for event in session.events.try_iter().take(PIECES) {
+                    if let Event::Piece(piece) = event {
+                        session.blocks.push(&piece)?;
+                    }
+                }
+                session.finish()?;
+                continue;
             }
             match session.events.recv_timeout(PATIENCE) {
                 Ok(Event::Piece(piece)) => {
@@ -141,9 +161,16 @@ impl Device for Microphone {
                 }
             }
             if session.failed.is_some() {
-                session.blocks.flush()?;
+                session.finish()?;
             }
         }
+    }
+}
+
+impl Listening {
+    /// Ends the sound, with what was dropped after the last piece.
+    fn finish(&mut self) -> Result<()> {
+        self.blocks.finish(self.dropped.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -154,7 +181,7 @@ struct Ear {
     channels: usize,
     /// Before the next piece that is handed on.
     overrun: bool,
-    dropped: u64,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Ear {
@@ -163,16 +190,19 @@ impl Ear {
         let frames = (samples.len() / self.channels) as u64;
         let stamp = info.timestamp();
         self.overrun |= self.overruns.try_recv().is_ok();
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
         let piece = Piece {
             samples,
             clock: Duration::from_nanos(u64::try_from(stamp.capture.as_nanos()).unwrap_or(u64::MAX)),
             time: Time::now().before(stamp.callback.saturating_duration_since(stamp.capture)),
             overrun: self.overrun,
-            dropped: self.dropped,
+            dropped,
         };
         match self.sender.try_send(Event::Piece(piece)) {
-            Ok(()) => (self.overrun, self.dropped) = (false, 0),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += frames,
+            Ok(()) => self.overrun = false,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.dropped.fetch_add(dropped + frames, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -89,6 +89,6 @@ impl Source for ReplaySource {
             Error::new(e.code(), what, "check the file")
         });
         let content = Content::from(content);
-        Some(Captured { sample_id: entry.id.clone(), ..Captured::now(content) })
+        Some(Captured { sample_id: entry.id.clone(), position: Some(self.next), ..Captured::now(content) })
     }
 }

@@ -92,7 +92,8 @@ fn captured(number: u64, dropped: u64, age: Duration, sample: Result<Sample>) ->
         reason: format!("{} to {} came while the agent was busy", number - dropped, number - 1),
     });
     let content = Content::from(sample.map(Arc::new));
-    Captured { time: Time::now().before(age), frame: Some(number), before, ..Captured::now(content) }
+    let position = Some(number + 1);
+    Captured { time: Time::now().before(age), frame: Some(number), position, before, ..Captured::now(content) }
 }
 
 /// Numbered YUYV frames: a pattern that scrolls down by a row a frame.

@@ -23,6 +23,8 @@ pub(super) struct Extent {
 pub(super) enum End {
     /// After this many bytes, with its EOI.
     At(usize),
+    /// After this many bytes without an EOI: there the next file begins.
+    Cut(usize),
     /// Later than what is there.
     Later,
     /// Nowhere: something else than a marker stands where one must.
@@ -31,35 +33,59 @@ pub(super) enum End {
 
 /// Walks over the markers of the file at the start of `bytes`.
 pub(super) fn extent(bytes: &[u8]) -> Extent {
-    let mut coded = 0;
-    let mut at = 0;
-    let end = loop {
-        let marker = match bytes.get(at..) {
-            // A marker may be preceded by any number of fill bytes.
-            Some([0xff, 0xff, ..]) => {
-                at += 1;
-                continue;
+    let mut walk = Walk::default();
+    let end = walk.end(bytes);
+    Extent { coded: walk.coded, end }
+}
+
+/// A walk over the markers of a file, which goes on where it was when more bytes come.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// Where the next marker is, or where a scan goes on.
+    at: usize,
+    scanning: bool,
+    /// As [`Extent::coded`], so far.
+    pub(super) coded: usize,
+}
+
+impl Walk {
+    /// Where the file at the start of `bytes` ends, which begin with those of the call
+    /// before.
+    pub(super) fn end(&mut self, bytes: &[u8]) -> End {
+        loop {
+            if self.scanning {
+                let length = scan_length(bytes.get(self.at..).unwrap_or_default());
+                self.coded += length;
+                self.at += length;
+                if bytes.len() < self.at + 2 {
+                    return End::Later;
+                }
+                self.scanning = false;
             }
-            Some(&[0xff, marker, ..]) => marker,
-            None | Some([] | [0xff]) => break End::Later,
-            Some(_) => break End::Nowhere,
-        };
-        at += 2;
-        match marker {
-            EOI => break End::At(at),
-            TEM | RST0..=SOI => continue,
-            _ => {}
+            let marker = match bytes.get(self.at..) {
+                // A marker may be preceded by any number of fill bytes.
+                Some([0xff, 0xff, ..]) => {
+                    self.at += 1;
+                    continue;
+                }
+                Some(&[0xff, marker, ..]) => marker,
+                None | Some([] | [0xff]) => return End::Later,
+                Some(_) => return End::Nowhere,
+            };
+            match marker {
+                EOI => return End::At(self.at + 2),
+                SOI if self.at > 0 => return End::Cut(self.at),
+                TEM | RST0..=SOI => {
+                    self.at += 2;
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(&[high, low]) = bytes.get(self.at + 2..self.at + 4) else { return End::Later };
+            self.at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            self.scanning = marker == SOS;
         }
-        let Some(&[high, low]) = bytes.get(at..at + 2) else { break End::Later };
-        at += usize::from(u16::from_be_bytes([high, low]));
-        if marker == SOS {
-            let scan = bytes.get(at..).unwrap_or_default();
-            let length = scan_length(scan);
-            coded += length;
-            at += length;
-        }
-    };
-    Extent { coded, end }
+    }
 }
 
 /// How far the scan at the start of `bytes` reaches: to the first marker that is
@@ -75,10 +101,29 @@ fn scan_length(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Whether this message of libjpeg-turbo tells of damage inside the coded data
-/// after which it decoded on. A file that ends too early is not such.
-pub(super) fn may_be_read_over(message: &str) -> bool {
-    message.contains("Corrupt JPEG data")
+/// What a message of libjpeg-turbo tells of the picture. It is that of the first
+/// warning, or of the error that ended the decoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// The picture is whole.
+    None,
+    /// Damage inside the coded data, after which it decoded on.
+    Inside,
+    /// The picture is not there, or ends too early.
+    Fatal,
+}
+
+/// What `message` tells.
+pub(super) fn damage(message: &str) -> Damage {
+    // Many cameras pad the coded data. That this is the first thing to warn of, at the
+    // end of the file, says that all data before it was decoded without one.
+    if message.ends_with("extraneous bytes before marker 0xd9") {
+        Damage::None
+    } else if message.contains("Corrupt JPEG data") {
+        Damage::Inside
+    } else {
+        Damage::Fatal
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +149,13 @@ mod tests {
         }
         assert_eq!(extent(b"\xff\xd8\0").end, End::Nowhere);
         assert_eq!(extent(b"\xff\xd8\xff\xff\xd9").end, End::At(5));
+        // A file that is cut ends where the next one begins.
+        assert_eq!(extent(&[&file[..16], &file].concat()).end, End::Cut(16));
+        // However the bytes come, the walk is the same.
+        let mut walk = Walk::default();
+        for cut in 0..file.len() {
+            assert_eq!(walk.end(&file[..cut]), End::Later, "{cut}");
+        }
+        assert_eq!((walk.end(&longer), walk.coded), (End::At(file.len()), 9));
     }
 }

@@ -1,6 +1,6 @@
 //! Frames of cameras: planes, and files that a camera has coded.
 
-use afferent_codec::{ADOPTED, Container, Geometry, Limits, Resize, SampleDecoder, SampleEncoder, Settings};
+use afferent_codec::{ADOPTED, Chunk, Container, Geometry, Limits, Resize, SampleDecoder, SampleEncoder, Settings};
 use afferent_codec_conventional::{jpeg, registry};
 use afferent_media::{Bytes, Code, Image, PixelFormat, Sample};
 
@@ -83,12 +83,12 @@ fn planes_become_jpeg_as_they_are() {
     let image = Image::new(16, 16, PixelFormat::I420, [vec![250; 256], vec![10; 64], vec![250; 64]].concat()).unwrap();
     let file = encode("jpeg", &Settings { knob: Some(100.0), ..Settings::default() }, &image);
     let bytes = Container::parse(&file).unwrap().chunks[0].bytes.to_vec();
-    let luma = jpeg::Eighth::new().unwrap().read(&bytes).unwrap();
+    let luma = jpeg::eighth(&bytes).unwrap();
     assert!(luma.data().iter().all(|&y| y.abs_diff(250) <= 1), "{:?}", luma.data());
     let mut clipped = Image::default();
     image.view().interleave(&mut clipped).unwrap();
     let file = encode("jpeg", &Settings { knob: Some(100.0), ..Settings::default() }, &clipped);
-    let luma = jpeg::Eighth::new().unwrap().read(Container::parse(&file).unwrap().chunks[0].bytes).unwrap();
+    let luma = jpeg::eighth(Container::parse(&file).unwrap().chunks[0].bytes).unwrap();
     assert!(luma.data().iter().all(|&y| y < 240), "{:?}", luma.data());
 }
 
@@ -143,5 +143,62 @@ fn jpeg_files_are_found_in_a_stream() {
     for cut in 0..file.len() {
         assert_eq!(jpeg::find(&stream[..cut]), jpeg::Found::Start, "{cut}");
     }
-    assert_eq!(jpeg::find(&stream[1..]), jpeg::Found::Other);
+    assert_eq!(jpeg::find(&stream[1..]), jpeg::Found::Other(file.len() - 1));
+    let cut = [&file[..file.len() - 9], file].concat();
+    assert_eq!(jpeg::find(&cut), jpeg::Found::Cut(file.len() - 9));
+    assert_eq!(jpeg::find(b"ab\xff\xd8"), jpeg::Found::Other(2));
+    assert_eq!(jpeg::find(b"ab"), jpeg::Found::Other(2));
+}
+
+/// `file` without its segments of `marker`.
+fn without(file: &[u8], marker: u8) -> Vec<u8> {
+    let mut kept = file[..2].to_vec();
+    let mut at = 2;
+    while file[at + 1] != 0xda {
+        let next = at + 2 + usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
+        if file[at + 1] != marker {
+            kept.extend(&file[at..next]);
+        }
+        at = next;
+    }
+    kept.extend(&file[at..]);
+    kept
+}
+
+#[test]
+fn a_frame_without_tables_has_the_standard_ones_not_those_of_the_frame_before() {
+    let image = picture(40, 30, PixelFormat::I420);
+    let settings = |preset: &str| Settings { preset: Some(preset.into()), ..Settings::default() };
+    let bare = |body: &[u8]| Container::parse(body).unwrap().chunks[0].bytes.to_vec();
+    let own = bare(&encode("jpeg", &settings("420-optimised"), &image));
+    let standard = bare(&encode("jpeg", &settings("420"), &image));
+    let cut = without(&standard, 0xc4);
+    assert!(cut.len() < standard.len());
+    let mut decoder = registry().get("jpeg").unwrap().image_decoder(&Limits::default()).unwrap();
+    let mut read = |file: &[u8]| {
+        let mut out = Image::default();
+        let chunk = Chunk { index: 0, bytes: file, side: Bytes(0), header: Bytes(0) };
+        decoder.decode(&[chunk], &mut out).map(|()| out)
+    };
+    let expected = read(&standard).unwrap();
+    read(&own).unwrap();
+    assert_eq!(read(&cut).unwrap(), expected);
+    // Quantisation tables have no standard.
+    assert_eq!(read(&without(&standard, 0xdb)).unwrap_err().code(), Code::Corrupt);
+}
+
+#[test]
+fn padded_scans_are_whole_and_damaged_ones_are_not_adopted() {
+    let registry = registry();
+    let mut encoder = SampleEncoder::new(registry.get("jpeg").unwrap().as_ref(), &Settings::default()).unwrap();
+    let coded = encode("jpeg", &Settings::default(), &picture(160, 120, PixelFormat::I420));
+    let file = Container::parse(&coded).unwrap().chunks[0].bytes;
+    let (scan, end) = file.split_at(file.len() - 2);
+    let mut adopted = Vec::new();
+    encoder.adopt(&[scan, &[0; 6], end].concat(), &mut adopted).unwrap();
+    assert_eq!(decode(&adopted), decode(&coded));
+    // Half of the coded data is missing, and yet there is an end.
+    let header = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    let damaged = [&file[..header + (file.len() - header) / 2], end].concat();
+    assert_eq!(encoder.adopt(&damaged, &mut Vec::new()).unwrap_err().code(), Code::Corrupt);
 }
