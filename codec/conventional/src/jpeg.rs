@@ -257,8 +257,7 @@ impl ImageDecoder for Decoder {
 /// Decodes JPEG files.
 ///
 /// Each file gets a decompressor of its own: libjpeg-turbo keeps tables from one file
-/// to the next, and a file that lacks its own would be decoded with another's. Making
-/// one takes microseconds.
+/// to the next, and a file that lacks its own would be decoded with another's.
 pub(crate) struct Reader {
     limits: Limits,
 }
