@@ -216,18 +216,19 @@ impl ImageEncoder for Encoder {
             PixelFormat::I420 | PixelFormat::I422 => {
                 let planes = self.planes.fit(&image, subsampling);
                 self.compressor.compress_yuv_planes(&planes, &mut file).map_err(failed)?;
-                return push(&file, out);
+                return push(&file, markers::extent(&file).coded, out);
             }
             other => return Err(unknown(other)),
         };
         let source =
             turbojpeg::Image { pixels: image.data(), width, pitch: image.stride(), height, format: interleaved };
         self.compressor.compress(source, &mut file).map_err(failed)?;
-        push(&file, out)
+        push(&file, markers::extent(&file).coded, out)
     }
 
     fn adopt(&mut self, file: &[u8], out: &mut ContainerWriter) -> Result<ImageShape> {
-        let Found::File(length) = find(file) else {
+        let mut finder = Finder::default();
+        let Found::File(length) = finder.find(file) else {
             return Err(corrupt("the camera's JPEG frame is cut or damaged"));
         };
         // Cameras pad their buffers; what follows the end is no part of the file.
@@ -235,15 +236,15 @@ impl ImageEncoder for Encoder {
         // Damage is found here, where the frame can still be counted as lost; a decode at
         // an eighth reads every coded bit for a part of a whole decode's time.
         let (shape, _) = decode_eighth(file)?;
-        push(file, out)?;
+        push(file, finder.0.coded, out)?;
         Ok(shape)
     }
 }
 
-/// Writes a whole file as the one chunk of its container.
-fn push(file: &[u8], out: &mut ContainerWriter) -> Result<()> {
-    let header = file.len() - markers::extent(file).coded;
-    out.push(file, Bytes(0), Bytes(header as u64))
+/// Writes a whole file, of which so many bytes are entropy-coded, as the one chunk of its
+/// container.
+fn push(file: &[u8], coded: usize, out: &mut ContainerWriter) -> Result<()> {
+    out.push(file, Bytes(0), Bytes((file.len() - coded) as u64))
 }
 
 struct Decoder(Reader);
@@ -292,8 +293,8 @@ impl Reader {
     /// Decodes `file`. `Some` error means damage that libjpeg-turbo could read
     /// over: pixels are there, some of them guessed.
     pub(crate) fn read(&mut self, file: &[u8], out: &mut Image) -> Result<Option<Error>> {
-        let (mut decompressor, ImageShape { width, height, format }) = self.open(file)?;
-        decompress(&mut decompressor, file, out, width, height, format)
+        let (mut decompressor, shape) = self.open(file)?;
+        decompress(&mut decompressor, file, out, shape)
     }
 }
 
@@ -302,9 +303,7 @@ fn decompress(
     decompressor: &mut Decompressor,
     file: &[u8],
     out: &mut Image,
-    width: u32,
-    height: u32,
-    format: PixelFormat,
+    ImageShape { width, height, format }: ImageShape,
 ) -> Result<Option<Error>> {
     let target = turbojpeg::Image {
         pixels: out.reset(width, height, format)?,
@@ -336,9 +335,10 @@ pub fn eighth(file: &[u8]) -> Result<Image> {
 fn decode_eighth(file: &[u8]) -> Result<(ImageShape, Image)> {
     let (mut decompressor, shape) = Reader::new(&Limits::default()).open(file)?;
     decompressor.set_scaling_factor(turbojpeg::ScalingFactor::ONE_EIGHTH).map_err(failed)?;
-    let (width, height) = (shape.width.div_ceil(8), shape.height.div_ceil(8));
+    let small =
+        ImageShape { width: shape.width.div_ceil(8), height: shape.height.div_ceil(8), format: PixelFormat::Gray8 };
     let mut luma = Image::default();
-    decompress(&mut decompressor, file, &mut luma, width, height, PixelFormat::Gray8)?.map_or(Ok(()), Err)?;
+    decompress(&mut decompressor, file, &mut luma, small)?.map_or(Ok(()), Err)?;
     Ok((shape, luma))
 }
 
