@@ -5,7 +5,7 @@ PROFILE := ci
 BIN := target/$(PROFILE)
 DEMO ?=
 
-.PHONY: demo test build lint bench results conformance audit system
+.PHONY: demo test build lint bench results conformance package board-test audit system
 
 demo: build
 	$(BIN)/afferent demo $(DEMO)
@@ -41,6 +41,14 @@ results: build
 CONFORMANCE ?=
 conformance: system
 	tools/conformance $(CONFORMANCE)
+
+# The agent's Debian package for arm64 boards (tools/package amd64 for this machine).
+package:
+	tools/package
+
+# A virtual arm64 board with that package, from camera to rows, and what can happen to it.
+board-test: system
+	tools/board-test
 
 audit:
 	@cargo deny --version >/dev/null 2>&1 || { \

@@ -11,3 +11,4 @@ mod process;
 mod strangers;
 mod sweep;
 mod synthesis;
+mod virtual_board;

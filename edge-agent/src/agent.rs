@@ -5,6 +5,7 @@ use crate::config::{self, Config};
 use crate::encode::StreamEncoder;
 use crate::queue::Queue;
 use crate::send;
+use crate::service::Service;
 use crate::source::{self, Captured, Content, Source};
 use crate::spool::{self, Shared, Spool, Standing};
 use crate::stop::Stop;
@@ -72,6 +73,7 @@ pub fn run_on(
     let shared = spool.shared();
     let bodies = spool.reader();
     let body = Arc::new(Body::new(&config.body));
+    let service = Service::new();
     let sender = send::Sender::new(config, registry, Arc::clone(&shared), bodies, Arc::clone(&body))?;
     let batch_bytes = usize::try_from(sync.max_bytes).unwrap_or(usize::MAX / 4);
     let queue = Queue::new(encoders.len(), batch_bytes);
@@ -92,7 +94,7 @@ pub fn run_on(
         }
         drop(inlets);
         let spooling = scope.spawn({
-            let (shared, queue) = (Arc::clone(&shared), &queue);
+            let (shared, queue, service) = (Arc::clone(&shared), &queue, &service);
             move || {
                 // However the stage ends, panics included, nobody waits for it.
                 let _ends = Ends(|| {
@@ -100,12 +102,13 @@ pub fn run_on(
                     shared.end();
                     stop.set();
                 });
-                spool_stage(spool, queue, sync.max_delay, stop)
+                spool_stage(spool, queue, sync.max_delay, service, stop)
             }
         });
         // Ends at the stop, which the spool's end sets.
         let living = scope.spawn(|| body.run(|| shared.standing(), max.0, stop));
-        let sent = sender.run(stop);
+        service.ready();
+        let sent = sender.run(&service, stop);
         if sent.is_err() {
             stop.set();
         }
@@ -175,15 +178,17 @@ fn encode_stage(
 /// Writes and syncs what comes, batch by batch, and frees what is
 /// acknowledged; ends once the encoders have ended and everything is
 /// acknowledged, or at the stop. Returns whether it was the former.
-fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, stop: &Stop) -> Result<bool> {
+fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, service: &Service, stop: &Stop) -> Result<bool> {
     const PATIENCE: Duration = Duration::from_millis(200);
     let shared = spool.shared();
     while let Some(batch) = encoded.take(delay, PATIENCE) {
+        service.turned();
         spool.free()?;
         if spool.full() {
             log::warn!("the spool is full: the sources wait until the server acknowledges");
         }
         while spool.full() && !stop.is_set() {
+            service.turned();
             spool.wait(PATIENCE);
             spool.free()?;
         }
@@ -196,6 +201,7 @@ fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, stop: &Stop) 
     let captured = !stop.is_set();
     shared.end();
     while !shared.drained() && !stop.is_set() {
+        service.turned();
         spool.wait(PATIENCE);
         spool.free()?;
     }

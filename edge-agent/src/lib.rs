@@ -19,6 +19,7 @@ pub mod config;
 pub mod encode;
 pub mod queue;
 pub mod send;
+mod service;
 pub mod source;
 pub mod spool;
 pub mod stop;

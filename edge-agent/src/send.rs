@@ -3,6 +3,7 @@
 
 use crate::body::{Body, Link};
 use crate::config::{self, Config};
+use crate::service::Service;
 use crate::source::wall_us;
 use crate::spool::{BodyReader, Pending, Shared};
 use crate::stop::Stop;
@@ -107,12 +108,17 @@ impl Sender {
     ///
     /// # Errors
     /// [`Code::Refused`] or another refusal, once nothing more is captured.
-    pub fn run(self, stop: &Stop) -> Result<()> {
+    pub(crate) fn run(self, service: &Service, stop: &Stop) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Error::io("starting the sender", e))?;
-        runtime.block_on(self.keep_sending(stop))
+        let shared = Arc::clone(&self.shared);
+        let status = || {
+            let standing = shared.standing();
+            format!("{} accepted, {} of them wait to be acknowledged", standing.accepted, standing.spooled)
+        };
+        runtime.block_on(service.watch(self.keep_sending(stop), status))
     }
 
     async fn keep_sending(mut self, stop: &Stop) -> Result<()> {

@@ -258,6 +258,9 @@ columns! {
         /// What failed, as `AFF-CODE: what`; none where nothing did. A sample
         /// that could not be decoded is still a row.
         pub error: Option<String>,
+        /// Samples that this row stands for because they never were: a gap's count of
+        /// images, or of samples of sound per channel. None where there is a sample.
+        pub missing: Option<u64>,
     }
 }
 

@@ -274,6 +274,7 @@ impl Perceiver {
     /// Parses the container and notes what it says.
     fn open<'a>(&self, packet: &StoredPacket, body: &'a [u8], row: &mut Row) -> Result<Container<'a>> {
         if let Some(gap) = gap::read(body) {
+            row.missing = Some(gap.missing);
             let what = match gap.missing {
                 1 => format!("the agent has no sample: {}", gap.reason),
                 missing => format!("the agent has no {missing} samples: {}", gap.reason),

@@ -56,6 +56,7 @@ pub(super) struct Camera {
 
 /// An open camera that streams.
 pub(super) struct Streaming {
+    name: String,
     /// None once it is closed.
     stream: Option<Stream<'static>>,
     /// None for JPEG files.
@@ -67,6 +68,8 @@ pub(super) struct Streaming {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
+        let Numbers { numbered, lost, .. } = self.numbers;
+        log::info!("{}: its driver has numbered {numbered} frames, and lost {lost} of them", self.name);
         let Some(mut stream) = self.stream.take() else { return };
         // Where the driver refuses to stop, the stream's drop panics, its buffers' drop
         // panics on top, and that would abort the agent. Such a stream is forgotten: a
@@ -132,7 +135,14 @@ impl Device for Camera {
         let mut stream = guarded("mapping its buffers", || Stream::with_buffers(&device, Type::VideoCapture, BUFFERS))?;
         let silence = SILENCE + Duration::from_secs(4) / self.config.fps;
         stream.set_timeout(silence);
-        Ok(Streaming { stream: Some(stream), layout, numbers: Numbers::default(), silence, started: false })
+        Ok(Streaming {
+            name: self.name.clone(),
+            stream: Some(stream),
+            layout,
+            numbers: Numbers::default(),
+            silence,
+            started: false,
+        })
     }
 
     fn read(&mut self, session: &mut Streaming, stop: &Stop) -> Result<Step> {
@@ -300,6 +310,9 @@ struct Numbers {
     /// Number of the next frame if none is lost; none before the first, which is where
     /// the driver begins to count.
     next: Option<u64>,
+    /// Frames so far, lost ones included.
+    numbered: u64,
+    lost: u64,
 }
 
 impl Numbers {
@@ -314,6 +327,8 @@ impl Numbers {
             (sequence.into(), 0)
         };
         self.next = Some(frame + 1);
+        self.numbered += 1 + lost;
+        self.lost += lost;
         (frame, lost)
     }
 }
@@ -358,10 +373,10 @@ mod tests {
     fn lost_frames_are_counted_over_the_wrap_of_the_drivers_numbers() {
         let mut numbers = Numbers::default();
         assert_eq!([0, 1, 4, 5].map(|n| numbers.next(n)), [(0, 0), (1, 0), (4, 2), (5, 0)]);
-        let mut numbers = Numbers { next: Some(u64::from(u32::MAX)) };
+        let mut numbers = Numbers { next: Some(u64::from(u32::MAX)), ..Numbers::default() };
         assert_eq!(numbers.next(u32::MAX), (u64::from(u32::MAX), 0));
         assert_eq!(numbers.next(1), ((1 << 32) + 1, 1));
-        let mut numbers = Numbers { next: Some(100) };
+        let mut numbers = Numbers { next: Some(100), ..Numbers::default() };
         assert_eq!([0, 1, 3].map(|n| numbers.next(n)), [(0, 0), (1, 0), (3, 1)]);
         // A driver that counts from elsewhere has lost nothing before its first frame.
         let mut numbers = Numbers::default();
