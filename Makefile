@@ -5,7 +5,7 @@ PROFILE := ci
 BIN := target/$(PROFILE)
 DEMO ?=
 
-.PHONY: demo test build lint bench results conformance package board-test audit system
+.PHONY: demo test build lint bench capture results conformance package board-test audit system
 
 demo: build
 	$(BIN)/afferent demo $(DEMO)
@@ -26,6 +26,10 @@ bench: build
 	$(BIN)/afferent demo --out target/bench-demo
 	mkdir -p docs/results/demo
 	cd target/bench-demo && cp table.txt summary.json connections.json rows.parquet rate-agreement.svg ../../docs/results/demo/
+
+# The figures of an hour of capture; takes that hour.
+capture: build
+	$(BIN)/afferent bench capture --out docs/results
 
 # The sweeps of docs/results/ and their report; needs AFFERENT_DATA, and the segmenter
 # in AFFERENT_MODELS. Goes on where it was stopped.

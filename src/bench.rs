@@ -1,7 +1,7 @@
 //! `afferent bench`: measure this software on this machine.
 
 use crate::demo::binaries;
-use afferent_bench::{agent, bundled, sweep};
+use afferent_bench::{agent, bundled, capture, sweep};
 use afferent_media::Result;
 use afferent_runtime::backend::Require;
 use clap::Subcommand;
@@ -40,6 +40,19 @@ enum What {
         #[arg(long, default_value = "target/bench-agent")]
         work: PathBuf,
     },
+    /// Capture for an hour (30 frames a second by JPEG, sound by Opus): what is lost, how soon a
+    /// sample is durable, and what it costs
+    Capture {
+        /// How long
+        #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        seconds: u32,
+        /// Folder for the result file
+        #[arg(long, default_value = "docs/results")]
+        out: PathBuf,
+        /// Folder for everything else it writes (4 GiB for an hour); it is emptied first
+        #[arg(long, default_value = "target/bench-capture")]
+        work: PathBuf,
+    },
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -68,6 +81,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let (server, agent_binary) = binaries()?;
             let media = bundled::unpack(&work.with_extension("media"))?;
             agent::run(&server, &agent_binary, &media, &work, &out)
+        }
+        What::Capture { seconds, out, work } => {
+            let (server, agent) = binaries()?;
+            capture::run(&capture::Options { server, agent, seconds, work, out })
         }
     }
 }

@@ -6,16 +6,14 @@
 //! its own, so its time is not counted. The CPU time of the sync calls
 //! themselves is measured and taken off, and told beside it.
 
-use crate::folder;
-use crate::process::Process;
-use afferent_agent::config::{Config, Pace, Replay, Stream};
+use crate::site::Site;
+use afferent_agent::config::{Pace, Replay, Stream};
 use afferent_agent::source::{Captured, Content, Source};
 use afferent_agent::{Stop, agent};
 use afferent_codec::{Limits, Registry};
 use afferent_codec_conventional::open;
 use afferent_journal::disk::File;
 use afferent_journal::{Disk, RealDisk};
-use afferent_link_quic::identity::Authority;
 use afferent_media::manifest::Manifest;
 use afferent_media::resize::{Filter, resize};
 use afferent_media::{Code, Error, Modality, Result, Sample};
@@ -38,7 +36,7 @@ const HEIGHT: u32 = 480;
 
 /// The CPU time that a clock shows, in seconds.
 #[allow(clippy::cast_precision_loss)]
-fn cpu(clock: ClockId) -> f64 {
+pub(crate) fn cpu(clock: ClockId) -> f64 {
     let time = clock_gettime(clock);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
@@ -138,6 +136,18 @@ impl Source for Memory {
     }
 }
 
+/// libjpeg-turbo alone, set as the agent's JPEG codec sets it by default.
+pub(crate) fn compressor(quality: u8) -> Result<turbojpeg::Compressor> {
+    let mut compressor = turbojpeg::Compressor::new().map_err(failed)?;
+    compressor.set_quality(quality.into()).map_err(failed)?;
+    compressor.set_subsamp(turbojpeg::Subsamp::Sub2x2).map_err(failed)?;
+    Ok(compressor)
+}
+
+pub(crate) fn failed(cause: turbojpeg::Error) -> Error {
+    Error::new(Code::Internal, "libjpeg-turbo failed", "report this").caused_by(cause)
+}
+
 /// One round of one setting.
 #[derive(Debug, Clone, Serialize)]
 struct Round {
@@ -184,25 +194,10 @@ struct Figures {
 /// # Errors
 /// Whatever fails on the way.
 pub fn run(server: &Path, agent_binary: &Path, media: &Path, work: &Path, out: &Path) -> Result<()> {
-    let work = &folder::fresh(work)?;
-    let identity = work.join("identity");
-    let authority = Authority::create(&identity)?;
-    authority.issue_server(&["afferent-server"])?;
-    let device = authority.issue_device("bench-board")?;
-    let mut sink = Process::start(
-        "server",
-        Command::new(server)
-            .args(["serve", "--listen", "127.0.0.1:0", "--events", "--workers", "1", "--model", "none", "--identity"])
-            .arg(&identity)
-            .arg("--data")
-            .arg(work.join("server")),
-        work,
-    )?;
-    let listening = sink.wait_for("listening", Duration::from_secs(30))?;
+    let site = Site::start(server, work)?;
     let bench = Bench {
-        address: listening["address"].as_str().unwrap_or_default().to_owned(),
-        identity: device,
-        work: work.to_path_buf(),
+        identity: site.device("bench-board")?,
+        site,
         frames: Arc::new(frames(&media.join("images"))?),
         registry: afferent_agent::registry(),
     };
@@ -220,7 +215,7 @@ pub fn run(server: &Path, agent_binary: &Path, media: &Path, work: &Path, out: &
         height: HEIGHT,
         overhead,
         resident_mib: bench.resident(agent_binary, media)?,
-        stripped_binary_mib: stripped(agent_binary, work)?,
+        stripped_binary_mib: stripped(agent_binary, bench.site.work())?,
     };
     for o in &figures.overhead {
         println!(
@@ -245,29 +240,17 @@ pub fn run(server: &Path, agent_binary: &Path, media: &Path, work: &Path, out: &
     std::fs::create_dir_all(out).map_err(|e| Error::io(out.display().to_string(), e))?;
     std::fs::write(&path, json + "\n").map_err(|e| Error::io(path.display().to_string(), e))?;
     println!("wrote {}", path.display());
-    sink.terminate()?;
-    sink.wait(Duration::from_secs(60))?;
-    Ok(())
+    bench.site.end(|_| {})
 }
 
 struct Bench {
-    address: String,
+    site: Site,
     identity: PathBuf,
-    work: PathBuf,
     frames: Arc<Vec<Arc<Sample>>>,
     registry: Registry,
 }
 
 impl Bench {
-    fn config(&self, spool: &str, streams: Vec<Stream>) -> Result<Config> {
-        let mut config = afferent_agent::Layers::new(None, &[])?.config()?;
-        config.server.address.clone_from(&self.address);
-        config.identity.folder.clone_from(&self.identity);
-        config.spool.folder = self.work.join(spool);
-        config.streams = streams;
-        Ok(config)
-    }
-
     fn overhead(&self, quality: u8, period: Option<Duration>) -> Result<Overhead> {
         // Enough frames that connecting and opening the spool weigh little.
         let total = if period.is_some() { FRAMES / 2 } else { FRAMES };
@@ -278,7 +261,7 @@ impl Bench {
             bytes = encoded;
             let name = format!("spool-{quality}-{}-{round}", period.is_some());
             let stream = stream("frames", "jpeg", Some(f32::from(quality)), Path::new(""));
-            let config = self.config(&name, vec![stream])?;
+            let config = self.site.config(&self.identity, &name, vec![stream])?;
             let sync_ns = Arc::new(AtomicU64::new(0));
             let disk = Metered { disk: RealDisk::new(&config.spool.folder)?, sync_ns: Arc::clone(&sync_ns) };
             let start = cpu(ClockId::ProcessCPUTime);
@@ -316,11 +299,7 @@ impl Bench {
 
     /// CPU seconds and bytes of libjpeg-turbo alone over `total` frames, at the same pace.
     fn alone(&self, quality: u8, total: u64, period: Option<Duration>) -> Result<(f64, u64)> {
-        let failed =
-            |e: turbojpeg::Error| Error::new(Code::Internal, "libjpeg-turbo failed", "report this").caused_by(e);
-        let mut compressor = turbojpeg::Compressor::new().map_err(failed)?;
-        compressor.set_quality(quality.into()).map_err(failed)?;
-        compressor.set_subsamp(turbojpeg::Subsamp::Sub2x2).map_err(failed)?;
+        let mut compressor = compressor(quality)?;
         let mut out = turbojpeg::OutputBuf::new_owned();
         let mut bytes = 0;
         let start = cpu(ClockId::ThreadCPUTime);
@@ -356,26 +335,12 @@ impl Bench {
                 ..stream("speech", "opus", Some(16.0), media)
             },
         ];
-        let config = self.config("spool-resident", streams)?;
-        let path = self.work.join("agent.toml");
-        let text = toml::to_string(&config).map_err(|e| {
-            Error::new(Code::Internal, "the configuration cannot be written", "report this").caused_by(e)
-        })?;
-        std::fs::write(&path, text).map_err(|e| Error::io(path.display().to_string(), e))?;
-        let mut process =
-            Process::start("agent", Command::new(binary).arg("run").arg("--config").arg(&path), &self.work)?;
-        let status = format!("/proc/{}/status", process.id());
+        let config = self.site.config(&self.identity, "spool-resident", streams)?;
+        let mut process = self.site.agent(binary, "agent", &config)?;
         let mut highest = 0.0f64;
         // The kernel keeps the high-water mark; it is read until the process is gone.
-        while let Ok(text) = std::fs::read_to_string(&status) {
-            let kib = text
-                .lines()
-                .find_map(|line| line.strip_prefix("VmHWM:"))
-                .and_then(|rest| rest.split_whitespace().next());
-            match kib.and_then(|kib| kib.parse::<f64>().ok()) {
-                Some(kib) => highest = highest.max(kib / 1024.0),
-                None => break,
-            }
+        while let Some(cost) = process.cost() {
+            highest = highest.max(cost.resident_mib);
             std::thread::sleep(Duration::from_millis(10));
         }
         process.wait(Duration::from_secs(60))?;

@@ -1,4 +1,4 @@
-//! Child processes of a benchmark: their events, their logs, their end.
+//! Child processes of a benchmark: their events, their logs, their cost, their end.
 
 use afferent_media::{Code, Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,6 +17,18 @@ pub struct Process {
     child: Child,
     events: Receiver<Value>,
     log: PathBuf,
+}
+
+/// In which Linux tells programs the CPU time of a process, on x86 and on ARM (`USER_HZ`).
+const TICKS_PER_S: f64 = 100.0;
+
+/// What a process has cost since its start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    /// CPU time of all its threads, user and system, seconds.
+    pub cpu_s: f64,
+    /// Highest resident set, MiB.
+    pub resident_mib: f64,
 }
 
 impl Process {
@@ -53,6 +65,23 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What the process has cost so far; `None` once it is gone. Its CPU time is exact
+    /// to a tick of the kernel's clock.
+    #[must_use]
+    pub fn cost(&self) -> Option<Cost> {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.id())).ok();
+        let status = read("status")?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
+        let stat = read("stat")?;
+        // The name, in brackets, may hold anything; user and system time are the 12th and
+        // 13th field after it.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks: Vec<u64> =
+            fields.split_whitespace().skip(11).take(2).map_while(|field| field.parse().ok()).collect();
+        let [user, system] = ticks[..] else { return None };
+        Some(Cost { cpu_s: (user + system) as f64 / TICKS_PER_S, resident_mib: kib.parse::<f64>().ok()? / 1024.0 })
     }
 
     fn failed(&self, what: &str) -> Error {

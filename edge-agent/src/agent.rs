@@ -3,27 +3,32 @@
 use crate::body::Body;
 use crate::config::{self, Config};
 use crate::encode::StreamEncoder;
+use crate::latency::{Latency, Quantiles};
 use crate::queue::Queue;
 use crate::send;
 use crate::service::Service;
-use crate::source::{self, Captured, Content, Source};
+use crate::source::{self, Captured, Content, Source, Time};
 use crate::spool::{self, Shared, Spool, Standing};
 use crate::stop::Stop;
 use afferent_codec::Registry;
 use afferent_journal::{Disk, RealDisk, SyncPolicy};
 use afferent_media::{Bytes, Code, Error, Modality, Result};
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 /// How an agent's run ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// How the spool stands.
     pub standing: Standing,
     /// Whether everything was captured and acknowledged.
     pub complete: bool,
+    /// Of each stream's samples: how long it took from their capture until they were
+    /// accepted.
+    pub accepted_in: Vec<Quantiles>,
 }
 
 /// Runs an agent until its sources have ended and everything is acknowledged,
@@ -74,6 +79,7 @@ pub fn run_on(
     let bodies = spool.reader();
     let body = Arc::new(Body::new(&config.body));
     let service = Service::new();
+    let latencies = config.streams.iter().map(|_| Latency::new()).collect::<Result<Vec<_>>>()?;
     let sender = send::Sender::new(config, registry, Arc::clone(&shared), bodies, Arc::clone(&body))?;
     let batch_bytes = usize::try_from(sync.max_bytes).unwrap_or(usize::MAX / 4);
     let queue = Queue::new(encoders.len(), batch_bytes);
@@ -102,7 +108,7 @@ pub fn run_on(
                     shared.end();
                     stop.set();
                 });
-                spool_stage(spool, queue, sync.max_delay, service, stop)
+                spool_stage(spool, queue, latencies, sync.max_delay, service, stop)
             }
         });
         // Ends at the stop, which the spool's end sets.
@@ -118,9 +124,9 @@ pub fn run_on(
         }
         join(living);
         // The disk's error first: it is the one that stopped the sender.
-        let complete = spooled?;
+        let (complete, accepted_in) = spooled?;
         sent?;
-        Ok(Outcome { standing: shared.standing(), complete })
+        Ok(Outcome { standing: shared.standing(), complete, accepted_in })
     })
 }
 
@@ -177,10 +183,19 @@ fn encode_stage(
 
 /// Writes and syncs what comes, batch by batch, and frees what is
 /// acknowledged; ends once the encoders have ended and everything is
-/// acknowledged, or at the stop. Returns whether it was the former.
-fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, service: &Service, stop: &Stop) -> Result<bool> {
+/// acknowledged, or at the stop. Returns whether it was the former, and how long
+/// each stream's samples took until they were accepted.
+fn spool_stage(
+    mut spool: Spool,
+    encoded: &Queue,
+    mut latencies: Vec<Latency>,
+    delay: Duration,
+    service: &Service,
+    stop: &Stop,
+) -> Result<(bool, Vec<Quantiles>)> {
     const PATIENCE: Duration = Duration::from_millis(200);
     let shared = spool.shared();
+    let mut fresh = Vec::new();
     while let Some(batch) = encoded.take(delay, PATIENCE) {
         service.turned();
         spool.free()?;
@@ -193,9 +208,14 @@ fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, service: &Ser
             spool.free()?;
         }
         for sample in batch {
+            fresh.extend(sample.whole_us.map(|whole_us| (sample.stream, whole_us)));
             spool.push(sample.stream, sample.meta, &sample.body)?;
         }
         spool.sync()?;
+        let now_us = Time::now().monotonic_us;
+        for (stream, whole_us) in fresh.drain(..) {
+            latencies[stream as usize].record(now_us.saturating_sub(whole_us));
+        }
         spool.free()?;
     }
     let captured = !stop.is_set();
@@ -206,7 +226,7 @@ fn spool_stage(mut spool: Spool, encoded: &Queue, delay: Duration, service: &Ser
         spool.free()?;
     }
     spool.close()?;
-    Ok(captured && shared.drained())
+    Ok((captured && shared.drained(), latencies.iter().map(Latency::quantiles).collect()))
 }
 
 /// How the spool of a configuration stands, without running the agent.

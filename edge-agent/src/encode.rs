@@ -16,6 +16,9 @@ pub struct Encoded {
     pub meta: Meta,
     /// Its container, or a gap.
     pub body: Vec<u8>,
+    /// When a sample was there as a whole (sound: its end), on the monotonic clock in
+    /// microseconds; `None` for a gap.
+    pub whole_us: Option<u64>,
 }
 
 /// The longest body that a frame of the link holds, with room for its header.
@@ -98,6 +101,7 @@ impl StreamEncoder {
         let start = Instant::now();
         let mut body = Vec::with_capacity(self.guess + self.guess / 8);
         let units = captured.content.units().unwrap_or(0);
+        let whole_us = captured.content.duration().map(|duration| captured.time.monotonic_us + duration);
         self.dropped = 0;
         let encoded = match captured.content {
             Content::Sample(sample) => self.encoder.encode(&sample, &mut body),
@@ -123,7 +127,8 @@ impl StreamEncoder {
             parts,
             position: captured.position,
         };
-        Encoded { stream: self.stream, meta, body }
+        let whole_us = whole_us.filter(|_| self.dropped == 0);
+        Encoded { stream: self.stream, meta, body, whole_us }
     }
 
     fn encode_coded(&mut self, coded: &Coded, body: &mut Vec<u8>) -> Result<RateParts> {

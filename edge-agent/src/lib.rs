@@ -17,6 +17,7 @@ pub mod agent;
 pub mod body;
 pub mod config;
 pub mod encode;
+pub mod latency;
 pub mod queue;
 pub mod send;
 mod service;

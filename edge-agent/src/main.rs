@@ -3,6 +3,7 @@
 use afferent_agent::{Layers, Stop, agent, config};
 use afferent_media::{Code, Error, Result};
 use clap::{Args, Parser, Subcommand};
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run until the sources end and everything is acknowledged, or until SIGINT or SIGTERM
-    Run(Layered),
+    Run {
+        /// Print one JSON object per event on standard output
+        #[arg(long)]
+        events: bool,
+        #[command(flatten)]
+        layered: Layered,
+    },
     /// Show the configuration
     Config {
         /// Print the documented defaults: every key there is
@@ -75,7 +82,7 @@ fn main() -> ExitCode {
 
 fn command(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Run(layered) => run(&layered),
+        Command::Run { events, layered } => run(&layered, events),
         Command::Config { default: true, .. } => {
             print!("{}", config::DEFAULT);
             Ok(ExitCode::SUCCESS)
@@ -107,7 +114,7 @@ fn command(command: Command) -> Result<ExitCode> {
     }
 }
 
-fn run(layered: &Layered) -> Result<ExitCode> {
+fn run(layered: &Layered, events: bool) -> Result<ExitCode> {
     let config = layered.layers()?.config()?;
     let registry = afferent_agent::registry();
     let stop = Stop::default();
@@ -123,6 +130,13 @@ fn run(layered: &Layered) -> Result<ExitCode> {
     });
     let outcome = agent::run(&config, &registry, &stop)?;
     let s = outcome.standing;
-    println!("{} accepted = {} acknowledged + {} spooled + {} lost", s.accepted, s.acknowledged, s.spooled, s.lost);
+    if events {
+        println!("{}", json!({ "event": "ended", "outcome": outcome }));
+    } else {
+        println!("{} accepted = {} acknowledged + {} spooled + {} lost", s.accepted, s.acknowledged, s.spooled, s.lost);
+        for (stream, times) in config.streams.iter().zip(&outcome.accepted_in) {
+            println!("stream `{}`, capture to durable: {times}", stream.name);
+        }
+    }
     Ok(if outcome.complete && s.lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }

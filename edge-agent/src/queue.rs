@@ -113,7 +113,7 @@ mod tests {
             parts: RateParts::default(),
             position: None,
         };
-        Encoded { stream, meta, body: vec![0; bytes] }
+        Encoded { stream, meta, body: vec![0; bytes], whole_us: None }
     }
 
     const LONG: Duration = Duration::from_secs(60);

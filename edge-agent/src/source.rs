@@ -14,6 +14,7 @@ mod device;
 pub mod gate;
 #[cfg(feature = "microphone")]
 mod microphone;
+mod pool;
 mod replay;
 pub mod synthetic;
 
@@ -74,6 +75,21 @@ impl Content {
                 Sample::Audio(audio) => audio.view().frames() as u64,
             }),
             Self::Coded(_) => Some(1),
+            Self::Missing(_) => None,
+        }
+    }
+
+    /// From the beginning of a sample to its end, in microseconds: 0 for an image;
+    /// `None` for what is no sample.
+    pub(crate) fn duration(&self) -> Option<u64> {
+        match self {
+            Self::Sample(sample) => Some(match &**sample {
+                Sample::Image(_) => 0,
+                Sample::Audio(audio) => {
+                    audio.view().frames() as u64 * 1_000_000 / u64::from(audio.view().rate().max(1))
+                }
+            }),
+            Self::Coded(_) => Some(0),
             Self::Missing(_) => None,
         }
     }

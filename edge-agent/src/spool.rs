@@ -107,7 +107,7 @@ impl Stream {
 }
 
 /// How the spool stands: `accepted = acknowledged + spooled + lost`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// Samples whose record was synced.
     pub accepted: u64,

@@ -12,20 +12,10 @@ use afferent_codec::{ADOPTED, Container, Gap, Geometry, Limits, SampleDecoder, S
 use afferent_journal::{RealDisk, SyncPolicy};
 use afferent_link_quic::identity::Authority;
 use afferent_media::frame::{Range, RawFormat};
-use afferent_media::{Audio, Bytes, Image, Modality, PixelFormat, RateParts, Sample};
+use afferent_media::{Audio, Bytes, Modality, PixelFormat, RateParts, Sample};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-/// The number that a picture of the test source shows.
-fn number(image: &Image) -> u64 {
-    let bits = synthetic::bits(image.width());
-    let row = image.view().row(synthetic::SQUARE / 2);
-    (0..bits).fold(0, |number, bit| {
-        let pixel = (bit * synthetic::SQUARE + synthetic::SQUARE / 2) as usize * image.format().channels();
-        number << 1 | u64::from(row[pixel] > 127)
-    })
-}
 
 fn decode(body: &[u8]) -> Sample {
     let container = Container::parse(body).unwrap().intact().unwrap();
@@ -116,14 +106,14 @@ fn numbered_frames_and_sound_pass_the_whole_agent() {
         let Geometry::Image(shape) = Container::parse(body).unwrap().header.geometry else { panic!() };
         assert_eq!((shape.width, shape.height, shape.format), (320, 240, PixelFormat::I422));
         let Sample::Image(image) = decode(body) else { panic!() };
-        assert_eq!(number(&image), expected as u64);
+        assert_eq!(synthetic::number(&image), expected as u64);
     }
     // Three kept of ten, and what was withheld.
     let kept: Vec<u64> = all[1]
         .iter()
         .filter(|body| gap::read(body).is_none())
         .map(|body| match decode(body) {
-            Sample::Image(image) => number(&image),
+            Sample::Image(image) => synthetic::number(&image),
             Sample::Audio(_) => panic!(),
         })
         .collect();

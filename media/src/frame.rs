@@ -197,13 +197,16 @@ impl RawLayout {
         if self.format == RawFormat::Yuyv {
             let targets = y.chunks_exact_mut(width).zip(u.chunks_exact_mut(half).zip(v.chunks_exact_mut(half)));
             for ((y, (u, v)), from) in targets.zip(first.chunks_exact(self.stride)) {
-                let from = from.as_chunks::<4>().0;
-                for (((y, u), v), &[y0, cb, y1, cr]) in y.chunks_mut(2).zip(u).zip(v).zip(from) {
-                    for (y, from) in y.iter_mut().zip([y0, y1]) {
-                        *y = luma(from);
-                    }
-                    *u = chroma(cb);
-                    *v = chroma(cr);
+                // A plane at a time, from whole words: so compilers make vector code of it.
+                for (y, &from) in y.iter_mut().zip(from.as_chunks::<2>().0) {
+                    *y = luma(u16::from_le_bytes(from) as u8);
+                }
+                let pairs = from.as_chunks::<4>().0;
+                for (u, &from) in u.iter_mut().zip(pairs) {
+                    *u = chroma((u32::from_le_bytes(from) >> 8) as u8);
+                }
+                for (v, &from) in v.iter_mut().zip(pairs) {
+                    *v = chroma((u32::from_le_bytes(from) >> 24) as u8);
                 }
             }
             return;

@@ -85,7 +85,7 @@ impl Wire {
     /// Carries one encoded sample, which becomes number `sequence` of its stream:
     /// what the server's side knows of it.
     pub(crate) fn carry(&mut self, encoded: &Encoded, sequence: u64, opened: Opened) -> Result<StoredPacket> {
-        let Encoded { stream, meta, body } = encoded;
+        let Encoded { stream, meta, body, .. } = encoded;
         let now = Self::now();
         let key = PacketKey { stream: *stream, sequence };
         let header = meta.header(key, now.wall_us);

@@ -2,17 +2,17 @@
 //! the stream best of those that the device has.
 
 use super::device::{Device, Kept, Step};
+use super::pool::Pool;
 use super::{Captured, Coded, Content, Time};
 use crate::config::{Camera as Config, Frames};
 use crate::stop::Stop;
 use afferent_codec::Gap;
 use afferent_media::frame::{Range, RawFormat, RawLayout};
-use afferent_media::{Code, Error, Image, Result, Sample};
+use afferent_media::{Code, Error, Result};
 use rustix::io::Errno;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use v4l::buffer::{Flags as BufferFlags, Type};
 use v4l::capability::Flags;
@@ -61,6 +61,7 @@ pub(super) struct Streaming {
     stream: Option<Stream<'static>>,
     /// None for JPEG files.
     layout: Option<RawLayout>,
+    pool: Pool,
     numbers: Numbers,
     silence: Duration,
     started: bool,
@@ -139,6 +140,7 @@ impl Device for Camera {
             name: self.name.clone(),
             stream: Some(stream),
             layout,
+            pool: Pool::default(),
             numbers: Numbers::default(),
             silence,
             started: false,
@@ -152,7 +154,7 @@ impl Device for Camera {
             return Ok(Step::End);
         }
         session.started = true;
-        let (numbers, layout) = (&mut session.numbers, session.layout.as_ref());
+        let (numbers, layout, pool) = (&mut session.numbers, session.layout.as_ref(), &mut session.pool);
         guarded("reading a frame", || {
             let (buffer, meta) = stream.next()?;
             let time = stamp(meta);
@@ -161,7 +163,7 @@ impl Device for Camera {
             let content = if meta.flags.contains(BufferFlags::ERROR) {
                 Content::Missing(Gap::one(format!("the driver says that frame {frame} is damaged")))
             } else {
-                content(layout, bytes)
+                content(layout, pool, bytes)
             };
             let before = (lost > 0).then(|| Gap {
                 missing: lost,
@@ -271,12 +273,11 @@ fn wait(stream: &Stream<'_>, silence: Duration, stop: &Stop) -> Result<bool> {
 }
 
 /// What a frame's bytes hold.
-fn content(layout: Option<&RawLayout>, bytes: &[u8]) -> Content {
+fn content(layout: Option<&RawLayout>, pool: &mut Pool, bytes: &[u8]) -> Content {
     let Some(layout) = layout else {
         return Content::Coded(Coded { codec: "jpeg", file: bytes.to_vec() });
     };
-    let mut image = Image::default();
-    layout.split(bytes, &mut image).map(|()| Arc::new(Sample::Image(image))).into()
+    pool.image(|image| layout.split(bytes, image)).into()
 }
 
 /// The range of a YUV format by V4L2's rule: what the driver says, or else full for

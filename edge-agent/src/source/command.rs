@@ -6,19 +6,19 @@
 //! that it started.
 
 use super::device::{Device, Kept, Step};
+use super::pool::Pool;
 use super::{Captured, Coded, Content, Source, Time};
 use crate::config::{Command as Config, Frames};
 use crate::stop::Stop;
 use afferent_codec::Gap;
 use afferent_codec_conventional::jpeg::{Finder, Found};
 use afferent_media::frame::RawLayout;
-use afferent_media::{Code, Error, Image, Result, Sample};
+use afferent_media::{Code, Error, Result};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -76,6 +76,7 @@ struct Running {
     output: Receiver<(Time, Vec<u8>)>,
     /// What was read and is not yet a frame.
     buffer: Vec<u8>,
+    pool: Pool,
     /// When the parts of the buffer came, with their lengths.
     parts: VecDeque<(usize, Time)>,
     /// Looks for the end of the JPEG frame in the buffer.
@@ -125,6 +126,7 @@ impl Device for Program {
             child,
             output,
             buffer: Vec::new(),
+            pool: Pool::default(),
             parts: VecDeque::new(),
             finder: Finder::default(),
             skipped: 0,
@@ -178,10 +180,10 @@ impl Program {
             if running.buffer.len() < layout.length() {
                 return Ok(None);
             }
-            let mut image = Image::default();
-            layout.split(&running.buffer, &mut image)?;
+            let buffer = &running.buffer;
+            let sample = running.pool.image(|image| layout.split(buffer, image))?;
             let (time, _) = running.take(layout.length());
-            return Ok(Some(running.frame(time, Content::Sample(Arc::new(Sample::Image(image))))));
+            return Ok(Some(running.frame(time, Content::Sample(sample))));
         }
         let endless = |what: &str| {
             Error::new(

@@ -6,6 +6,7 @@
 //! come, and where the agent is late by more frames than a driver buffers, frames are
 //! dropped and their numbers skipped.
 
+use super::pool::Pool;
 use super::{Captured, Content, Source, Time};
 use crate::config::Test;
 use crate::stop::Stop;
@@ -35,7 +36,11 @@ pub(super) fn open(test: &Test, modality: Modality, start: u64) -> Result<Box<dy
     Ok(match modality {
         Modality::Image => {
             let period = (test.fps > 0.0).then(|| Duration::from_secs_f64(1.0 / test.fps));
-            Box::new(Pictures::new(test, clock(period))?)
+            Box::new(Pictures {
+                clock: clock(period),
+                pattern: Pattern::new(test.width, test.height)?,
+                pool: Pool::default(),
+            })
         }
         Modality::Audio => {
             let block = Duration::from_millis(test.block_ms.into());
@@ -57,12 +62,13 @@ struct Clock {
 }
 
 impl Clock {
-    /// The number of the next sample, and how many were dropped before it.
-    fn tick(&mut self, stop: &Stop) -> Option<(u64, u64)> {
+    /// The next sample, once it is there.
+    fn tick(&mut self, stop: &Stop) -> Option<Tick> {
         if stop.is_set() || self.total.is_some_and(|total| self.next >= total) {
             return None;
         }
         let mut dropped = 0;
+        let mut time = None;
         if let Some(period) = self.period {
             let now = Instant::now();
             let mut due = self.due.unwrap_or(now + period);
@@ -77,58 +83,76 @@ impl Clock {
             if stop.sleep(due.saturating_duration_since(now)) {
                 return None;
             }
+            time = Some(Time::now().before(due.elapsed()));
             self.due = Some(due + period);
         }
         self.next += dropped;
         let number = self.next;
         self.next += 1;
-        Some((number, dropped))
+        Some(Tick { number, dropped, time: time.unwrap_or_else(Time::now) })
     }
 }
 
-fn captured(number: u64, dropped: u64, age: Duration, sample: Result<Sample>) -> Captured {
+/// A sample that is there.
+struct Tick {
+    number: u64,
+    /// How many were dropped before it.
+    dropped: u64,
+    /// When it was there.
+    time: Time,
+}
+
+fn captured(Tick { number, dropped, time }: Tick, missing: u64, sample: Result<Arc<Sample>>) -> Captured {
     let before = (dropped > 0).then(|| Gap {
-        missing: dropped,
+        missing,
         reason: format!("{} to {} came while the agent was busy", number - dropped, number - 1),
     });
-    let content = Content::from(sample.map(Arc::new));
+    let content = Content::from(sample);
     let position = Some(number + 1);
-    Captured { time: Time::now().before(age), frame: Some(number), position, before, ..Captured::now(content) }
+    Captured { time, frame: Some(number), position, before, ..Captured::now(content) }
 }
 
 /// Numbered YUYV frames: a pattern that scrolls down by a row a frame.
-struct Pictures {
-    clock: Clock,
+pub struct Pattern {
     layout: RawLayout,
     width: u32,
     height: u32,
-    pattern: Vec<u8>,
+    still: Vec<u8>,
     raw: Vec<u8>,
 }
 
-impl Pictures {
-    fn new(test: &Test, clock: Clock) -> Result<Self> {
-        let (width, height) = (test.width, test.height);
+impl Pattern {
+    /// Frames of `width` x `height` pixels.
+    ///
+    /// # Errors
+    /// [`Code::Config`](afferent_media::Code::Config) for a size that cannot be.
+    pub fn new(width: u32, height: u32) -> Result<Self> {
         let layout = RawLayout::new(RawFormat::Yuyv, width, height, 0, Range::Full)?;
         let row = RawFormat::Yuyv.row(width);
-        let mut pattern = Vec::with_capacity(layout.length());
+        let mut still = Vec::with_capacity(layout.length());
         for y in 0..height as usize {
             for x in 0..row / 4 {
                 let wave = |step: usize| ((x * step) ^ (y * 3)) as u8;
-                pattern.extend([wave(2) / 2 + 64, (x / 2) as u8, wave(2) / 2 + 66, (y / 2) as u8]);
+                still.extend([wave(2) / 2 + 64, (x / 2) as u8, wave(2) / 2 + 66, (y / 2) as u8]);
             }
         }
-        Ok(Self { clock, layout, width, height, raw: pattern.clone(), pattern })
+        Ok(Self { layout, width, height, raw: still.clone(), still })
+    }
+
+    /// How the frames are laid out.
+    #[must_use]
+    pub fn layout(&self) -> &RawLayout {
+        &self.layout
     }
 
     /// Draws frame `number` as a camera would deliver it.
-    fn draw(&mut self, number: u64) {
+    pub fn draw(&mut self, number: u64) -> &[u8] {
         let row = RawFormat::Yuyv.row(self.width);
         let shift = (number % u64::from(self.height)) as usize * row;
         let (above, below) = self.raw.split_at_mut(shift);
-        let split = self.pattern.len() - shift;
-        above.copy_from_slice(&self.pattern[split..]);
-        below.copy_from_slice(&self.pattern[..split]);
+        let split = self.still.len() - shift;
+        above.copy_from_slice(&self.still[split..]);
+        below.copy_from_slice(&self.still[..split]);
         let bits = bits(self.width);
         for line in self.raw.chunks_exact_mut(row).take(SQUARE as usize) {
             for (bit, square) in (0..bits).rev().zip(line.chunks_exact_mut(SQUARE as usize * 2)) {
@@ -136,21 +160,46 @@ impl Pictures {
                 square.as_chunks_mut::<2>().0.iter_mut().for_each(|pixel| *pixel = [luma, 128]);
             }
         }
+        &self.raw
     }
+}
+
+/// The number that a decoded frame shows.
+#[must_use]
+pub fn number(image: &Image) -> u64 {
+    let row = image.view().row(SQUARE.min(image.height()) / 2);
+    (0..bits(image.width())).fold(0, |number, bit| {
+        let pixel = (bit * SQUARE + SQUARE / 2) as usize * image.format().channels();
+        number << 1 | u64::from(row[pixel] > 127)
+    })
+}
+
+/// The pattern at a camera's pace.
+struct Pictures {
+    clock: Clock,
+    pattern: Pattern,
+    pool: Pool,
 }
 
 impl Source for Pictures {
     fn next(&mut self, stop: &Stop) -> Option<Captured> {
-        let (number, dropped) = self.clock.tick(stop)?;
-        self.draw(number);
-        let mut image = Image::default();
-        let split = self.layout.split(&self.raw, &mut image);
-        Some(captured(number, dropped, Duration::ZERO, split.map(|()| Sample::Image(image))))
+        let tick = self.clock.tick(stop)?;
+        let missing = tick.dropped;
+        let layout = *self.pattern.layout();
+        let raw = self.pattern.draw(tick.number);
+        let sample = self.pool.image(|image| layout.split(raw, image));
+        Some(captured(tick, missing, sample))
     }
 }
 
-/// A tone whose pitch tells the number of its block: 200 Hz, and 50 Hz more for each
-/// block up to the thirty-second.
+/// The pitch of a block of the tone, in Hz, which tells its number: 200 Hz, and 50 Hz more
+/// for each block up to the thirty-second.
+#[must_use]
+pub fn hertz(number: u64) -> u64 {
+    200 + 50 * (number % 32)
+}
+
+/// A numbered tone.
 struct Tone {
     rate: u32,
     frames: u64,
@@ -160,12 +209,14 @@ struct Tone {
 impl Source for Tone {
     #[allow(clippy::cast_precision_loss)]
     fn next(&mut self, stop: &Stop) -> Option<Captured> {
-        let (number, dropped) = self.clock.tick(stop)?;
-        let hertz = (200 + 50 * (number % 32)) as f32;
+        let Tick { number, dropped, time } = self.clock.tick(stop)?;
+        let hertz = hertz(number) as f32;
         let step = TAU * hertz / self.rate as f32;
         let data = (0..self.frames).map(|n| 0.5 * (step * n as f32).sin()).collect();
         let length = self.clock.period.unwrap_or_default();
-        let audio = Audio::new(self.rate, 1, data).map(Sample::Audio);
-        Some(captured(number, dropped * self.frames, length, audio))
+        let audio = Audio::new(self.rate, 1, data).map(|audio| Arc::new(Sample::Audio(audio)));
+        // A sample of sound is there at its end.
+        let time = time.before(length);
+        Some(captured(Tick { number, dropped, time }, dropped * self.frames, audio))
     }
 }

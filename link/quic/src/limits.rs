@@ -1,6 +1,6 @@
 //! Every bound of a connection.
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,11 +48,18 @@ impl Default for Limits {
 /// Bytes of control frames that may wait unread at either end.
 const CONTROL_WINDOW: u32 = 256 << 10;
 
+/// The server is asked to let so many datagrams pass before it acks one at once: below
+/// the first congestion window of 10. Each ack wakes the agent.
+const UNACKED: u32 = 8;
+
 impl Limits {
     /// The agent's end: it receives control frames only.
     pub(crate) fn agent(&self) -> Arc<TransportConfig> {
         let mut transport = self.common();
+        let mut acks = AckFrequencyConfig::default();
+        acks.ack_eliciting_threshold(VarInt::from_u32(UNACKED));
         transport
+            .ack_frequency_config(Some(acks))
             .max_concurrent_bidi_streams(VarInt::from_u32(0))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW))
