@@ -1,6 +1,6 @@
 //! The agent's configuration, in layers, with the origin of every value.
 
-use afferent_boards_hal::{LedConfig, MeterConfig, ThrottleConfig};
+use afferent_boards_hal::{LedConfig, MeterConfig, ThrottleConfig, TriggerConfig};
 use afferent_codec::{Limits, Resize, Settings};
 use afferent_media::frame::{Range, RawFormat};
 use afferent_media::{Code, Error, Result};
@@ -17,6 +17,9 @@ pub const ENV_PREFIX: &str = "AFFERENT_AGENT_";
 
 /// Most streams of one agent: those of one session of the link.
 const MAX_STREAMS: usize = 64;
+
+/// Longest time before a trigger's edge.
+const MAX_BEFORE_MS: u32 = 10_000;
 
 /// The agent's configuration. The meaning of each key is documented in [`DEFAULT`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -155,6 +158,9 @@ pub struct Stream {
     /// The hours of the day (UTC) in which samples are kept; none: always.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedule: Vec<Window>,
+    /// Keep only what a line asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
     /// Keep only pictures in which something moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub motion: Option<Motion>,
@@ -231,6 +237,14 @@ impl Stream {
         }
         if self.motion.as_ref().is_some_and(|motion| !(0.0..=255.0).contains(&motion.threshold)) {
             return wrong("motion.threshold", "is no difference of luma", "give a number from 0 to 255");
+        }
+        if let Some(trigger) = &self.trigger {
+            if trigger.before_ms > MAX_BEFORE_MS {
+                return wrong("trigger.before_ms", "is more than memory holds", "give milliseconds from 0 to 10000");
+            }
+            if (trigger.before_ms, trigger.samples, trigger.hold_ms) == (0, 0, 0) {
+                return wrong("trigger", "keeps nothing", "give before_ms, samples or hold_ms above 0");
+            }
         }
         if self.voice.as_ref().is_some_and(|voice| !(-200.0..=0.0).contains(&voice.threshold_db)) {
             return wrong("voice.threshold_db", "is no level", "give decibels to full scale, from -200 to 0");
@@ -471,6 +485,25 @@ pub struct Test {
     pub count: u64,
 }
 
+/// Keep only what a line asks for. What lies before an edge waits in memory until it is
+/// known that none comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// The line.
+    pub gpio: TriggerConfig,
+    /// Milliseconds before an edge from which everything is kept.
+    #[serde(default)]
+    pub before_ms: u32,
+    /// How many samples are kept from the edge on: the first is the one within which it
+    /// falls (sound), or the next one (pictures).
+    #[serde(default = "default_samples")]
+    pub samples: u32,
+    /// Milliseconds for which everything is kept after an edge.
+    #[serde(default)]
+    pub hold_ms: u32,
+}
+
 /// Keep only pictures in which something moves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -583,6 +616,10 @@ fn default_timeout_s() -> u32 {
 
 fn default_true() -> bool {
     true
+}
+
+fn default_samples() -> u32 {
+    1
 }
 
 fn default_motion() -> f32 {
@@ -800,8 +837,16 @@ mod tests {
                 keys.entry(key.clone()).and_modify(|most| *most = inside.max(*most)).or_insert(inside);
             }
         }
-        let tables =
-            [("replay", 4), ("camera", 6), ("command", 9), ("microphone", 5), ("test", 6), ("motion", 2), ("voice", 2)];
+        let tables = [
+            ("replay", 4),
+            ("camera", 6),
+            ("command", 9),
+            ("microphone", 5),
+            ("test", 6),
+            ("trigger", 4),
+            ("motion", 2),
+            ("voice", 2),
+        ];
         for (table, inside) in tables {
             assert_eq!(keys.remove(table), Some(inside), "{table}");
         }
@@ -880,6 +925,9 @@ mod tests {
             (&of("jpeg", "command={run=['x'],format='grey',stride=1000000000}"), &[], "command.stride"),
             (&of("jpeg", "test={}\nschedule=['25:00-26:00']"), &[], "08:00-18:30"),
             (&of("jpeg", "test={}\nmotion={threshold=300}"), &[], "motion.threshold"),
+            (&of("jpeg", "test={}\ntrigger={gpio={chip='c'}}"), &[], "line"),
+            (&of("jpeg", "test={}\ntrigger={gpio={chip='c',line=1},samples=0}"), &[], "keeps nothing"),
+            (&of("jpeg", "test={}\ntrigger={gpio={chip='c',line=1},before_ms=60000}"), &[], "trigger.before_ms"),
             (
                 "[[stream]]\nname='a'\ncodec='jpeg'\nreplay={path='x'}\n[[stream]]\nname='a'\ncodec='png'\nreplay={path='x'}",
                 &[],

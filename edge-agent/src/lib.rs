@@ -14,6 +14,7 @@
 //! and cuts of the link.
 
 pub mod agent;
+pub mod bench;
 pub mod body;
 pub mod config;
 pub mod encode;

@@ -1,9 +1,11 @@
 //! `afferent-agent`: the one binary that runs on a board.
 
-use afferent_agent::{Layers, Stop, agent, config};
+use afferent_agent::{Layers, Stop, agent, bench, config};
 use afferent_media::{Code, Error, Result};
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 use serde_json::json;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,6 +49,26 @@ enum Command {
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Measure what every codec costs on this board: latency, processor time, bytes, memory, heat, energy
+    Bench {
+        /// Seconds of measuring, all codecs together
+        #[arg(long, default_value_t = 600)]
+        seconds: u32,
+        /// Measure this codec alone; may be given several times
+        #[arg(long, value_name = "ID")]
+        codec: Vec<String>,
+        /// Folder or manifest of pictures to encode instead of the bundled ones
+        #[arg(long)]
+        pictures: Option<PathBuf>,
+        /// Folder or manifest of sound to encode instead of the made one
+        #[arg(long)]
+        sounds: Option<PathBuf>,
+        /// Print JSON, as docs/board-benchmark.md documents it
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        layered: Layered,
     },
 }
 
@@ -101,22 +123,33 @@ fn command(command: Command) -> Result<ExitCode> {
         }
         Command::Board { name, root, json } => {
             let report = afferent_boards_spec::examine(name.as_deref(), &root)?;
-            if json {
-                let json = serde_json::to_string_pretty(&report).map_err(|e| {
-                    Error::new(Code::Internal, "the report cannot be printed", "report this").caused_by(e)
-                })?;
-                println!("{json}");
-            } else {
-                print!("{report}");
-            }
+            print(&report, json)?;
             report.verdict().map(|()| ExitCode::SUCCESS)
+        }
+        Command::Bench { seconds, codec, pictures, sounds, json, layered } => {
+            let body = layered.layers()?.config()?.body;
+            let options = bench::Options { seconds, codecs: codec, pictures, sounds, body };
+            let measured = bench::run(&options, &afferent_agent::registry(), &stop_by_signal()?)?;
+            print(&measured, json)?;
+            Ok(if measured.complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
     }
 }
 
-fn run(layered: &Layered, events: bool) -> Result<ExitCode> {
-    let config = layered.layers()?.config()?;
-    let registry = afferent_agent::registry();
+/// Prints `report` for people, or as JSON.
+fn print(report: &(impl Serialize + Display), json: bool) -> Result<()> {
+    if json {
+        let json = serde_json::to_string_pretty(report)
+            .map_err(|e| Error::new(Code::Internal, "the report cannot be printed", "report this").caused_by(e))?;
+        println!("{json}");
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+/// A stop that SIGINT and SIGTERM set.
+fn stop_by_signal() -> Result<Stop> {
     let stop = Stop::default();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
         .map_err(|e| Error::io("signal handlers", e))?;
@@ -128,6 +161,13 @@ fn run(layered: &Layered, events: bool) -> Result<ExitCode> {
             }
         }
     });
+    Ok(stop)
+}
+
+fn run(layered: &Layered, events: bool) -> Result<ExitCode> {
+    let config = layered.layers()?.config()?;
+    let registry = afferent_agent::registry();
+    let stop = stop_by_signal()?;
     let outcome = agent::run(&config, &registry, &stop)?;
     let s = outcome.standing;
     if events {

@@ -17,6 +17,7 @@ mod microphone;
 mod pool;
 mod replay;
 pub mod synthetic;
+mod trigger;
 
 pub use command::CommandSource;
 pub use replay::ReplaySource;

@@ -31,6 +31,9 @@ pub struct TriggerConfig {
     pub poll_us: u32,
 }
 
+/// Events that the kernel keeps for a late reader; a block of sound may last for seconds.
+const EVENTS: u32 = 256;
+
 const fn default_debounce_us() -> u32 {
     5000
 }
@@ -112,6 +115,7 @@ impl TriggerConfig {
                 Edges::Falling => EdgeDetection::FallingEdge,
                 Edges::Both => EdgeDetection::BothEdges,
             });
+            builder.with_kernel_event_buffer_size(EVENTS);
             if self.debounce_us > 0 {
                 builder.with_debounce_period(Duration::from_micros(self.debounce_us.into()));
             }

@@ -7,11 +7,13 @@
 //!   `docs/boards.md` documents every key; a test makes that page of the types.
 //! - [`recognise`]: which of the files describes this machine;
 //! - [`check`]: what the machine shows of what the file says;
-//! - [`examine`]: both, as a report to print.
+//! - [`examine`]: both, as a report to print;
+//! - [`benchmark`]: what codecs cost on a machine, as the agent measures it there.
 //!
 //! A machine is read, never probed: names in sysfs and procfs and the existence
 //! of files. No device is opened, no bus is scanned, no command is run.
 
+pub mod benchmark;
 mod board;
 mod check;
 mod evidence;

@@ -1,28 +1,34 @@
-//! `docs/boards.md` is made of the types' documentation, so that it cannot say
-//! otherwise.
+//! `docs/boards.md` and `docs/board-benchmark.md` are made of the types' documentation,
+//! so that they cannot say otherwise.
 
 use crate::Board;
+use crate::benchmark::Benchmark;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/boards.md");
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 const MARK: &str =
     "<!-- Below: made of boards/spec/src by `AFFERENT_WRITE_DOCS=1 cargo test -p afferent-boards-spec`. -->\n";
 
 #[test]
-fn the_page_documents_every_key() {
-    let page = std::fs::read_to_string(PAGE).unwrap();
-    let (prose, _) = page.split_once(MARK).expect("docs/boards.md has lost its mark");
-    let right = format!("{prose}{MARK}{}", keys());
+fn the_pages_document_every_key() {
+    documents("boards.md", &schemars::schema_for!(Board).to_value());
+    documents("board-benchmark.md", &schemars::schema_for!(Benchmark).to_value());
+}
+
+fn documents(page: &str, schema: &Value) {
+    let path = format!("{DOCS}/{page}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (prose, _) = text.split_once(MARK).unwrap_or_else(|| panic!("docs/{page} has lost its mark"));
+    let right = format!("{prose}{MARK}{}", keys(schema));
     if std::env::var_os("AFFERENT_WRITE_DOCS").is_some() {
-        return std::fs::write(PAGE, right).unwrap();
+        return std::fs::write(path, right).unwrap();
     }
-    assert!(page == right, "docs/boards.md is not that of the types: run this test with AFFERENT_WRITE_DOCS=1");
+    assert!(text == right, "docs/{page} is not that of the types: run this test with AFFERENT_WRITE_DOCS=1");
 }
 
 /// Tables of every key of every type, and lists of every word.
-fn keys() -> String {
-    let schema = schemars::schema_for!(Board).to_value();
+fn keys(schema: &Value) -> String {
     // Whether serde_json keeps an order is up to other crates' features.
     let types: BTreeMap<_, _> = schema["$defs"].as_object().unwrap().iter().collect();
     let mut text = table("The file", schema.as_object().unwrap());

@@ -3,7 +3,10 @@
 //! Presets are the encoder's methods: `m4` (default, libwebp's own), `m0`
 //! (fastest), `m6` (slowest, smallest). Everything else is libwebp's default.
 //!
-//! WebP has no grey: grey pixels are coded as RGB and come back as RGB.
+//! WebP has no grey: grey pixels are coded as RGB and come back as RGB. Planar YUV is
+//! coded as it is, without a detour through RGB: WebP holds 4:2:0 of BT.601 at limited
+//! range, so full range is made narrower, and of 4:2:2 each two rows of chroma become
+//! their mean.
 //!
 //! Rate parts, of the simple file format: the RIFF header (12 bytes), the header
 //! of the VP8 chunk (8), the uncompressed frame header (10: frame tag, start code,
@@ -11,6 +14,7 @@
 //! rest is payload. Segment, filter and probability headers are arithmetic-coded
 //! together with the first partition and count as payload.
 
+mod planes;
 mod sys;
 
 use crate::png::unknown;
@@ -85,7 +89,7 @@ impl Codec for Webp {
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
         let (preset, quality) = settings.resolve(&self.0)?;
         let config = sys::config(quality.unwrap_or(75.0), method(preset))?;
-        Ok(Box::new(Encoder { config, file: Vec::new(), rgb: Vec::new() }))
+        Ok(Box::new(Encoder { config, file: Vec::new(), rgb: Vec::new(), planes: planes::Scratch::default() }))
     }
 
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {
@@ -107,9 +111,14 @@ struct Encoder {
     file: Vec<u8>,
     /// Grey pixels as RGB.
     rgb: Vec<u8>,
+    planes: planes::Scratch,
 }
 
 impl ImageEncoder for Encoder {
+    fn takes(&self, format: PixelFormat) -> bool {
+        matches!(format, PixelFormat::Rgb8 | PixelFormat::Gray8 | PixelFormat::I420 | PixelFormat::I422)
+    }
+
     fn encode(&mut self, image: ImageView<'_>, out: &mut ContainerWriter) -> Result<()> {
         let (width, height) = (image.width(), image.height());
         if width > MAX_SIDE || height > MAX_SIDE {
@@ -119,17 +128,20 @@ impl ImageEncoder for Encoder {
                 format!("crop or scale the image to at most {MAX_SIDE} pixels on a side"),
             ));
         }
-        let rgb = match image.format() {
-            PixelFormat::Rgb8 => image,
+        self.file.clear();
+        match image.format() {
+            PixelFormat::Rgb8 => sys::encode(&self.config, image, &mut self.file)?,
             PixelFormat::Gray8 => {
                 self.rgb.clear();
                 self.rgb.extend(image.rows().flatten().flat_map(|&v| [v, v, v]));
-                ImageView::new(width, height, width as usize * 3, PixelFormat::Rgb8, &self.rgb)?
+                let rgb = ImageView::new(width, height, width as usize * 3, PixelFormat::Rgb8, &self.rgb)?;
+                sys::encode(&self.config, rgb, &mut self.file)?;
+            }
+            PixelFormat::I420 | PixelFormat::I422 => {
+                sys::encode(&self.config, self.planes.fit(&image)?, &mut self.file)?;
             }
             other => return Err(unknown(other)),
-        };
-        self.file.clear();
-        sys::encode(&self.config, rgb, &mut self.file)?;
+        }
         out.push(&self.file, Bytes(0), Bytes(HEADER_BYTES + padding(&self.file)))
     }
 }

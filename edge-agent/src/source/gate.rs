@@ -1,10 +1,11 @@
-//! What a stream keeps of what its source delivers: fewer samples, those of certain
-//! hours, those in which something moves or is heard.
+//! What a stream keeps of what its source delivers: what a trigger asks for, fewer
+//! samples, those of certain hours, those in which something moves or is heard.
 //!
 //! What is withheld is counted by its reason. The counts become a gap before a kept
 //! sample or, where nothing is kept, in its place: at most one every
 //! [`RECORD_EVERY`], and one when the source ends.
 
+use super::trigger::{Shutter, Verdict};
 use super::{Captured, Coded, Content, Source};
 use crate::config::{Motion, Stream, Voice, Window};
 use crate::stop::Stop;
@@ -12,6 +13,7 @@ use afferent_codec::Gap;
 use afferent_codec_conventional::jpeg;
 use afferent_media::resize::{Filter, resize};
 use afferent_media::{AudioView, Code, Error, Image, ImageView, Modality, PixelFormat, Result, Sample};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Time between two gaps that say what was withheld.
@@ -54,11 +56,21 @@ pub(super) fn closed_by(stream: &Stream, modality: Modality, source: Box<dyn Sou
         of("voice", Modality::Audio)?;
         rules.push(Box::new(Activity::new(voice)));
     }
-    if rules.is_empty() {
+    // Before all others: the trigger stands for the camera's own.
+    let trigger = stream.trigger.as_ref().map(Shutter::new);
+    if rules.is_empty() && trigger.is_none() {
         return Ok(source);
     }
-    let withheld = vec![0; rules.len()];
-    Ok(Box::new(Gate { source, rules, withheld, recorded_us: None, position: None, waiting: None, ended: false }))
+    Ok(Box::new(Gate {
+        source,
+        trigger,
+        rules,
+        withheld: Vec::new(),
+        recorded_us: None,
+        position: None,
+        ready: VecDeque::new(),
+        ended: false,
+    }))
 }
 
 /// One reason to withhold samples.
@@ -72,72 +84,84 @@ trait Rule: Send {
 
 struct Gate {
     source: Box<dyn Source>,
+    trigger: Option<Shutter>,
     rules: Vec<Box<dyn Rule>>,
-    /// What each rule has withheld since the last record: images, or samples of sound.
-    withheld: Vec<u64>,
+    /// By whom how much was withheld since the last record: images, or samples of sound.
+    withheld: Vec<(&'static str, u64)>,
     recorded_us: Option<u64>,
     /// Where the source goes on after what was looked at last.
     position: Option<u64>,
-    /// Comes after the gap that was recorded before it.
-    waiting: Option<Captured>,
+    /// What comes next.
+    ready: VecDeque<Captured>,
     ended: bool,
 }
 
 impl Gate {
     /// The gap of what was withheld, if anything was.
     fn record(&mut self) -> Option<Gap> {
-        let missing = self.withheld.iter().sum();
+        let missing = self.withheld.iter().map(|(_, count)| count).sum();
         if missing == 0 {
             return None;
         }
-        let reasons = self.rules.iter().zip(&self.withheld).filter(|(_, count)| **count > 0);
-        let reasons: Vec<String> = reasons.map(|(rule, count)| format!("{count} by {}", rule.name())).collect();
-        self.withheld.fill(0);
+        let reasons: Vec<String> = self.withheld.drain(..).map(|(by, count)| format!("{count} by {by}")).collect();
         Some(Gap { missing, reason: format!("withheld as configured: {}", reasons.join(", ")) })
+    }
+
+    fn withhold(&mut self, by: &'static str, units: u64) {
+        match self.withheld.iter_mut().find(|(known, _)| *known == by) {
+            Some((_, count)) => *count += units,
+            None => self.withheld.push((by, units)),
+        }
+    }
+
+    /// Readies what becomes of a sample that the trigger has let through, or has not.
+    fn judge(&mut self, captured: Captured, verdict: Verdict) {
+        // A gap of the source itself is never withheld.
+        let Some(units) = captured.content.units() else { return self.ready.push_back(captured) };
+        let by = match verdict {
+            Verdict::Kept => self.rules.iter_mut().find_map(|rule| (!rule.keeps(&captured)).then(|| rule.name())),
+            Verdict::Withheld => Some("the trigger"),
+            Verdict::Unread => Some("a trigger that cannot be read"),
+        };
+        if let Some(by) = by {
+            self.withhold(by, units);
+            self.position = captured.position;
+        }
+        let time = captured.time;
+        let since_us = time.monotonic_us.saturating_sub(*self.recorded_us.get_or_insert(time.monotonic_us));
+        if u128::from(since_us) >= RECORD_EVERY.as_micros() {
+            self.recorded_us = Some(time.monotonic_us);
+            let position = self.position;
+            let gap = self.record().map(|gap| Captured { time, position, ..Captured::now(Content::Missing(gap)) });
+            self.ready.extend(gap);
+        }
+        self.position = captured.position;
+        if by.is_none() {
+            self.ready.push_back(captured);
+        }
     }
 }
 
 impl Source for Gate {
     fn next(&mut self, stop: &Stop) -> Option<Captured> {
-        if let Some(waiting) = self.waiting.take() {
-            return Some(waiting);
-        }
-        if self.ended {
-            return None;
-        }
-        loop {
-            let Some(captured) = self.source.next(stop) else {
-                self.ended = true;
-                let position = self.position;
-                return self.record().map(|gap| Captured { position, ..Captured::now(Content::Missing(gap)) });
-            };
-            // A gap of the source itself is never withheld.
-            let Some(units) = captured.content.units() else { return Some(captured) };
-            let by = self.rules.iter_mut().position(|rule| !rule.keeps(&captured));
-            if let Some(by) = by {
-                self.withheld[by] += units;
-                self.position = captured.position;
-            }
-            let time = captured.time;
-            let since_us = time.monotonic_us.saturating_sub(*self.recorded_us.get_or_insert(time.monotonic_us));
-            let due = u128::from(since_us) >= RECORD_EVERY.as_micros();
-            if due {
-                self.recorded_us = Some(time.monotonic_us);
-            }
-            let gap = if due { self.record() } else { None };
-            let position = self.position;
-            let gap = gap.map(|gap| Captured { time, position, ..Captured::now(Content::Missing(gap)) });
-            self.position = captured.position;
-            match (by.is_none(), gap) {
-                (true, None) => return Some(captured),
-                (true, gap) => {
-                    self.waiting = Some(captured);
-                    return gap;
+        while self.ready.is_empty() && !self.ended {
+            let captured = self.source.next(stop);
+            self.ended = captured.is_none();
+            if let Some(trigger) = &mut self.trigger {
+                trigger.take(captured);
+                while let Some((captured, verdict)) = self.trigger.as_mut().and_then(Shutter::decided) {
+                    self.judge(captured, verdict);
                 }
-                (false, None) => {}
-                (false, gap) => return gap,
+            } else if let Some(captured) = captured {
+                self.judge(captured, Verdict::Kept);
+            }
+            if self.ended {
+                let position = self.position;
+                let gap = self.record().map(|gap| Captured { position, ..Captured::now(Content::Missing(gap)) });
+                self.ready.extend(gap);
             }
         }
+        self.ready.pop_front()
     }
 }
 
@@ -435,6 +459,14 @@ mod tests {
             let Err(error) = closed_by(&stream, modality, source) else { panic!() };
             assert!(error.code() == Code::Config && error.what().contains(key), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_trigger_does_not_ask_for_is_withheld() {
+        let config = "every = 2\ntrigger = { gpio = { chip = '/dev/gpiochip-none', line = 3 }, before_ms = 5 }";
+        let (kept, gaps) = run(config, vec![grey(0); 9], 1000);
+        assert!(kept.is_empty(), "{kept:?}");
+        assert_eq!(gaps, [(9, "withheld as configured: 9 by a trigger that cannot be read".into())]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! module but plain values, and nothing it borrows outlives the call.
 #![allow(unsafe_code)]
 
-use afferent_media::{Code, Error, ImageView, PixelFormat, Result};
+use afferent_media::{Code, Error, ImageView, PixelFormat, Plane, Result};
 use libwebp_sys as ffi;
 use std::ffi::c_int;
 
@@ -49,34 +49,57 @@ impl Drop for Picture {
     }
 }
 
-/// Appends `image` (RGB) as a WebP file to `file`.
+/// Appends `image` (RGB, or planar 4:2:0 of BT.601 at limited range) as a WebP file to
+/// `file`.
 pub(super) fn encode(config: &Config, image: ImageView<'_>, file: &mut Vec<u8>) -> Result<()> {
     let failed = |what: String| Error::new(Code::Internal, what, "report this with the image");
     let size =
         |value: usize| c_int::try_from(value).map_err(|e| failed("an image row is too long".into()).caused_by(e));
-    let row = image.width() as usize * PixelFormat::Rgb8.channels();
-    if image.format() != PixelFormat::Rgb8 || image.rows().any(|pixels| pixels.len() != row) {
-        return Err(failed("libwebp was given other than whole rows of RGB".into()));
-    }
-    let stride = size(image.stride())?;
     let mut picture = Picture(ffi::WebPPicture::new().map_err(|()| failed("libwebp refuses its picture".into()))?);
     picture.0.width = size(image.width() as usize)?;
     picture.0.height = size(image.height() as usize)?;
     picture.0.use_argb = 0;
-    // SAFETY: `data` holds `height` rows of `3 * width` bytes, `stride` bytes
-    // apart, which was checked row by row above; libwebp copies them.
-    if unsafe { ffi::WebPPictureImportRGB(&raw mut picture.0, image.data().as_ptr(), stride) } == 0 {
-        return Err(failed("libwebp has no memory for the picture".into()));
+    let row = image.width() as usize * PixelFormat::Rgb8.channels();
+    let planes: Vec<Plane<'_>> = image.planes().collect();
+    match (image.format(), &planes[..]) {
+        (PixelFormat::Rgb8, _) if image.rows().all(|pixels| pixels.len() == row) => {
+            let stride = size(image.stride())?;
+            // SAFETY: `data` holds `height` rows of `3 * width` bytes, `stride` bytes
+            // apart, which was checked row by row above; libwebp copies them.
+            if unsafe { ffi::WebPPictureImportRGB(&raw mut picture.0, image.data().as_ptr(), stride) } == 0 {
+                return Err(failed("libwebp has no memory for the picture".into()));
+            }
+        }
+        (PixelFormat::I420, [y, u, v]) if planes.iter().all(whole) && u.stride == v.stride => {
+            picture.0.colorspace = ffi::WebPEncCSP::WEBP_YUV420;
+            picture.0.y_stride = size(y.stride)?;
+            picture.0.uv_stride = size(u.stride)?;
+            // The planes are borrowed for longer than the picture, and not its own:
+            // `WebPPictureFree` frees what libwebp has allocated, which is nothing. The
+            // encoder would write to them for `show_compressed`, which is off, and under
+            // transparent pixels, which there are none of.
+            picture.0.y = y.data.as_ptr().cast_mut();
+            picture.0.u = u.data.as_ptr().cast_mut();
+            picture.0.v = v.data.as_ptr().cast_mut();
+        }
+        _ => return Err(failed("libwebp was given other than whole rows".into())),
     }
     picture.0.writer = Some(append);
     picture.0.custom_ptr = std::ptr::from_mut(file).cast();
-    // SAFETY: configuration and picture are initialised; the writer's pointer is
+    // SAFETY: configuration and picture are initialised; planes that were borrowed hold
+    // every row, which was checked above, and outlive the call; the writer's pointer is
     // to `file`, which is borrowed for longer than this call and touched by
     // nobody else during it.
     if unsafe { ffi::WebPEncode(&raw const config.0, &raw mut picture.0) } == 0 {
         return Err(failed(format!("libwebp cannot encode: {:?}", picture.0.error_code)));
     }
     Ok(())
+}
+
+/// Whether the plane holds every row that it says.
+fn whole(plane: &Plane<'_>) -> bool {
+    let (width, height) = (plane.width as usize, plane.height as usize);
+    height > 0 && plane.stride >= width && plane.data.len() >= (height - 1) * plane.stride + width
 }
 
 /// libwebp's way out for bytes. Never unwinds.
