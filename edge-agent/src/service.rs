@@ -81,7 +81,11 @@ mod tests {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         // Nothing turns: the first word is the last.
-        let stuck = service.watch(async { Ok(tokio::time::sleep(Duration::from_millis(200)).await) }, status);
+        let stuck = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok(())
+        };
+        let stuck = service.watch(stuck, status);
         runtime.block_on(stuck).unwrap();
         assert_eq!(*said.lock().unwrap(), 1);
         let turning = async {
