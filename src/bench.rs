@@ -1,7 +1,7 @@
 //! `afferent bench`: measure this software on this machine.
 
 use crate::demo::binaries;
-use afferent_bench::{agent, bundled, capture, sweep};
+use afferent_bench::{agent, anchor, bundled, capture, sweep};
 use afferent_media::Result;
 use afferent_runtime::backend::Require;
 use clap::Subcommand;
@@ -31,6 +31,33 @@ enum What {
     },
     /// Print a plan for `sweep` with every key explained
     Plan,
+    /// What pictures that each stand alone pay beside a video codec (x264 and SVT-AV1, by ffmpeg)
+    Anchor {
+        /// Folder of frames in order of their names, all of one size; without it a window moves over bundled photographs
+        #[arg(long)]
+        frames: Option<PathBuf>,
+        /// Name of the sequence, which names the result file
+        #[arg(long, default_value = "moving")]
+        name: String,
+        /// Where the frames are from, for the result file
+        #[arg(long, requires = "frames")]
+        source: Option<String>,
+        /// Frames per second
+        #[arg(long, default_value_t = 30)]
+        fps: u32,
+        /// At most so many frames
+        #[arg(long, default_value_t = 90)]
+        count: usize,
+        /// Image codecs to code each frame with, alone
+        #[arg(long = "codec", default_values_t = ["optic", "webp", "jpeg"].map(String::from))]
+        codecs: Vec<String>,
+        /// Folder for the result file
+        #[arg(long, default_value = "docs/results")]
+        out: PathBuf,
+        /// Folder for everything else it writes; it is emptied first
+        #[arg(long, default_value = "target/bench-anchor")]
+        work: PathBuf,
+    },
     /// What the agent costs beside the codec it runs: CPU, memory, size
     Agent {
         /// Folder for the result file
@@ -76,6 +103,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
                 outcome.rows.display()
             );
             Ok(())
+        }
+        What::Anchor { frames, name, source, fps, count, codecs, out, work } => {
+            let options = anchor::Options { frames, name, source, fps, count, codecs, work, out };
+            anchor::run(&options, &crate::codecs::registry())
         }
         What::Agent { out, work } => {
             let (server, agent_binary) = binaries()?;

@@ -11,11 +11,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// The codecs of this command. The agent has fewer: `afferent_agent::registry`.
+/// The codecs of this command. The agent has fewer: `afferent_agent::registry`;
+/// its hardware encoders are those that its configuration names.
 pub(crate) fn registry() -> Registry {
     let mut registry = afferent_codec_conventional::registry();
     afferent_codec_avif::register(&mut registry);
     afferent_codec_default::register(&mut registry);
+    afferent_codec_gstreamer::register(&mut registry);
     registry
 }
 

@@ -110,6 +110,11 @@ fn mistakes_end_with_code_cause_and_remedy() {
     assert!(!ok && err.contains("AFF-CORRUPT") && err.contains("0000.png"), "{err}");
     let (ok, _, err) = run(Command::new(agent_binary()).args(["run", "--set", "encode.thread=1"]));
     assert!(!ok && err.contains("AFF-CONFIG") && err.contains("thread"), "{err}");
+    let (ok, _, err) = run(Command::new(agent_binary()).args(["run", "--set", "encode.gstreamer=[\"h265\"]"]));
+    assert!(
+        !ok && err.contains("AFF-CONFIG") && err.contains("encode.gstreamer") && err.contains("nvjpegenc"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -118,7 +123,7 @@ fn codecs_are_listed_for_people_and_machines() {
     assert!(ok);
     let list: serde_json::Value = serde_json::from_str(&out).unwrap();
     let ids: Vec<&str> = list.as_array().unwrap().iter().map(|codec| codec["id"].as_str().unwrap()).collect();
-    for id in ["avif", "jpeg", "opus", "optic", "pcm", "png", "webp"] {
+    for id in ["avif", "h264", "jpeg", "opus", "optic", "pcm", "png", "webp"] {
         assert!(ids.contains(&id), "{ids:?}");
     }
     let (_, table, _) = run(Command::new(afferent()).arg("codecs"));

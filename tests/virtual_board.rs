@@ -10,6 +10,7 @@ use afferent_codec_conventional::open;
 use afferent_measure::row::Row;
 use afferent_measure::store::read_rows;
 use afferent_media::Sample;
+use afferent_media::resample::resample;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -268,7 +269,9 @@ fn stick(site: &Site, address: &str) {
     let media = bundled::unpack(&site.path("media")).unwrap();
     let speech = std::fs::read_dir(media.join("speech")).unwrap().map(|entry| entry.unwrap().path());
     let speech = speech.filter(|path| path.extension().is_some_and(|e| e == "flac")).min().unwrap();
-    let speech = Sample::Audio(open::audio(&speech, &Limits::default()).unwrap());
+    // At the microphone's rate: both ends of snd-aloop have one.
+    let speech = open::audio(&speech, &Limits::default()).unwrap();
+    let speech = Sample::Audio(resample(speech.view(), SAMPLE_RATE as u32).unwrap());
     open::write(&speech, &folder.join("speech.wav")).unwrap();
     let (ok, _, error) = run(Command::new("cp").arg("-r").arg(&site.device).arg(folder.join("identity")));
     assert!(ok, "{error}");
@@ -422,4 +425,6 @@ fn account(rows: &[Row], standing: &str, log: &str) {
     let expected = span_us * SAMPLE_RATE / 1_000_000 + last_row.source_frames.unwrap_or(0);
     eprintln!("speech: {samples} samples in rows and gaps, {expected} by the clock");
     assert!(samples.abs_diff(expected) < SAMPLE_RATE / 2, "samples of sound are not accounted for");
+    let heard = rows.iter().filter(|row| row.error.is_none()).filter_map(|row| row.source_frames).sum::<u64>();
+    assert!(heard > 5 * SAMPLE_RATE, "only {heard} samples of sound came");
 }

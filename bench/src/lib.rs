@@ -3,6 +3,7 @@
 //! - [`demo`]: the whole way, once, on real input, between real processes;
 //! - [`agent`]: what the agent costs beside the codec it runs;
 //! - [`capture`]: whether long capture loses anything, and what it costs;
+//! - [`anchor`]: what pictures that stand alone pay beside a video codec;
 //! - [`summary`]: from rows to one object per operating point;
 //! - [`sweep`]: data × operating points × models, through the product's own stages;
 //! - [`report`]: from rows to one page of charts and tables;
@@ -17,6 +18,7 @@
 //! - [`site`]: a server process and the agents that send to it.
 
 pub mod agent;
+pub mod anchor;
 pub mod bundled;
 pub mod capture;
 pub mod chart;

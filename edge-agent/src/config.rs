@@ -84,6 +84,8 @@ pub struct Encode {
     pub threads: usize,
     /// Samples between two stages.
     pub queue: usize,
+    /// GStreamer elements that encode, by name.
+    pub gstreamer: Vec<String>,
 }
 
 /// The sending stage.

@@ -37,3 +37,15 @@ pub fn registry() -> afferent_codec::Registry {
     afferent_codec_default::register(&mut registry);
     registry
 }
+
+/// Those, and the encoders that `config` names.
+///
+/// # Errors
+/// Those of [`afferent_codec_gstreamer::add`]: an encoder is unknown or not there.
+pub fn registry_with(config: &config::Encode) -> afferent_media::Result<afferent_codec::Registry> {
+    let mut registry = registry();
+    for element in &config.gstreamer {
+        afferent_codec_gstreamer::add(&mut registry, element).map_err(|e| e.at("encode.gstreamer"))?;
+    }
+    Ok(registry)
+}

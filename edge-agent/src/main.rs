@@ -127,9 +127,10 @@ fn command(command: Command) -> Result<ExitCode> {
             report.verdict().map(|()| ExitCode::SUCCESS)
         }
         Command::Bench { seconds, codec, pictures, sounds, json, layered } => {
-            let body = layered.layers()?.config()?.body;
-            let options = bench::Options { seconds, codecs: codec, pictures, sounds, body };
-            let measured = bench::run(&options, &afferent_agent::registry(), &stop_by_signal()?)?;
+            let config = layered.layers()?.config()?;
+            let registry = afferent_agent::registry_with(&config.encode)?;
+            let options = bench::Options { seconds, codecs: codec, pictures, sounds, body: config.body };
+            let measured = bench::run(&options, &registry, &stop_by_signal()?)?;
             print(&measured, json)?;
             Ok(if measured.complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
@@ -166,7 +167,7 @@ fn stop_by_signal() -> Result<Stop> {
 
 fn run(layered: &Layered, events: bool) -> Result<ExitCode> {
     let config = layered.layers()?.config()?;
-    let registry = afferent_agent::registry();
+    let registry = afferent_agent::registry_with(&config.encode)?;
     let stop = stop_by_signal()?;
     let outcome = agent::run(&config, &registry, &stop)?;
     let s = outcome.standing;

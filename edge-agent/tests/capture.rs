@@ -62,7 +62,7 @@ fn spooled(streams: &str) -> Vec<Vec<Vec<u8>>> {
     std::fs::write(&file, text).unwrap();
     let config = Layers::new(Some(&file), &[]).unwrap().config().unwrap();
     let (stop, ended) = (Stop::default(), Arc::new(AtomicUsize::new(0)));
-    let registry = afferent_agent::registry();
+    let registry = afferent_agent::registry_with(&config.encode).unwrap();
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
             agent::run_on(
@@ -123,6 +123,26 @@ fn numbered_frames_and_sound_pass_the_whole_agent() {
     for body in &all[2] {
         let Sample::Audio(audio) = decode(body) else { panic!() };
         assert_eq!(audio.view().frames(), 1600);
+    }
+}
+
+#[test]
+fn an_encoder_of_gstreamer_codes_for_the_whole_agent() {
+    let encode = "[encode]\ngstreamer = ['jpegenc']\n";
+    let config = Layers::new(None, &["encode.gstreamer=[\"jpegenc\"]".into()]).unwrap().config().unwrap();
+    if let Err(error) = afferent_agent::registry_with(&config.encode) {
+        assert_eq!(error.code(), afferent_media::Code::NotFound, "{error}");
+        eprintln!("SKIPPED, nothing is proven: {error}");
+        return;
+    }
+    let all = spooled(&format!(
+        "{encode}[[stream]]\nname = 'eye'\ncodec = 'jpeg'\n[stream.test]\nwidth = 320\nheight = 240\nfps = 0\ncount = 20\n"
+    ));
+    assert_eq!(all[0].len(), 20);
+    for (expected, body) in all[0].iter().enumerate() {
+        assert_eq!(Container::parse(body).unwrap().header.preset, "jpegenc");
+        let Sample::Image(image) = decode(body) else { panic!() };
+        assert_eq!(synthetic::number(&image), expected as u64);
     }
 }
 

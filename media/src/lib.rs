@@ -10,6 +10,7 @@
 //! - [`resize`], [`resample`]: the only resizing and resampling code of the
 //!   product, by kept crates, with filters named and pinned;
 //! - [`preprocess`]: from an image to a network's input, as data with a digest;
+//! - `process` (a feature): other programs, run within bounds;
 //! - [`manifest`]: the list of samples that every data-set adapter emits;
 //! - [`network`]: the trait that inference backends implement.
 //!
@@ -31,6 +32,8 @@ pub mod manifest;
 pub mod network;
 #[cfg(feature = "std")]
 pub mod preprocess;
+#[cfg(feature = "process")]
+pub mod process;
 pub mod rate;
 #[cfg(feature = "std")]
 pub mod resample;

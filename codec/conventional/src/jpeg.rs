@@ -93,6 +93,10 @@ impl Codec for Jpeg {
         if preset == ADOPTED {
             return "coded by the camera".to_owned();
         }
+        // A hardware encoder's preset is its name; what it chooses, its file says.
+        if !self.0.presets.contains(&preset) {
+            return format!("encoder={preset}");
+        }
         let (chroma, coding) = parts(preset);
         let coding = if coding.is_empty() { "standard" } else { coding };
         format!("huffman={coding} dct=islow chroma={chroma} matrix=bt601 range=full")
@@ -177,6 +181,23 @@ fn next_start(bytes: &[u8]) -> usize {
             .next()
     });
     bytes.len().min(1 + found.unwrap_or(rest.len()))
+}
+
+/// Writes a JPEG file that another encoder of this machine has just made into `out`, and
+/// says what it holds: its markers are read, its coded bits, unlike those of
+/// [`ImageEncoder::adopt`], are not.
+///
+/// # Errors
+/// [`Code::Corrupt`] for no JPEG file or a cut one, [`Code::Limit`] above the usual limits.
+pub fn wrap(file: &[u8], out: &mut ContainerWriter) -> Result<ImageShape> {
+    let mut finder = Finder::default();
+    let Found::File(length) = finder.find(file) else {
+        return Err(corrupt("the encoder's JPEG file is cut or damaged"));
+    };
+    let file = &file[..length];
+    let (_, shape) = Reader::new(&Limits::default()).open(file)?;
+    push(file, finder.0.coded, out)?;
+    Ok(shape)
 }
 
 struct Encoder {

@@ -13,12 +13,11 @@ use crate::stop::Stop;
 use afferent_codec::Gap;
 use afferent_codec_conventional::jpeg::{Finder, Found};
 use afferent_media::frame::RawLayout;
+use afferent_media::process;
 use afferent_media::{Code, Error, Result};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::Read;
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,11 +27,6 @@ const MAX_FRAME: usize = 64 << 20;
 /// Bytes of one read, and how many reads may wait.
 const CHUNK: usize = 64 << 10;
 const CHUNKS: usize = 16;
-/// How long the program has to end when it is asked to.
-const GRACE: Duration = Duration::from_millis(500);
-/// Lines of the program's standard error that are logged each minute, and their longest.
-const LINES: u32 = 20;
-const LINE: u64 = 300;
 /// How often a wait looks at the stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -72,7 +66,7 @@ struct Program {
 
 /// A running program.
 struct Running {
-    child: Child,
+    program: process::Program,
     output: Receiver<(Time, Vec<u8>)>,
     /// What was read and is not yet a frame.
     buffer: Vec<u8>,
@@ -89,8 +83,6 @@ struct Running {
     heard: Instant,
     /// It has closed its output.
     ended: bool,
-    /// Its end was taken note of: its number may be another's from here on.
-    reaped: bool,
 }
 
 impl Device for Program {
@@ -106,24 +98,19 @@ impl Device for Program {
             .run
             .split_first()
             .ok_or_else(|| Error::new(Code::Config, "command.run is empty", "name a program and its arguments"))?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = process::Program::start(&mut command)
             .map_err(|e| Error::new(Code::Io, "it cannot be started", "check command.run and the PATH").caused_by(e))?;
         let (sender, output) = sync_channel(CHUNKS);
-        if let Some(stdout) = child.stdout.take() {
+        if let Some(stdout) = program.stdout() {
             thread::spawn(move || read(stdout, &sender));
         }
-        if let Some(stderr) = child.stderr.take() {
-            let name = self.name.clone();
-            thread::spawn(move || listen(&name, stderr));
+        if let Some(stderr) = program.stderr() {
+            process::listen(self.name.clone(), stderr);
         }
         Ok(Running {
-            child,
+            program,
             output,
             buffer: Vec::new(),
             pool: Pool::default(),
@@ -134,7 +121,6 @@ impl Device for Program {
             frames: 0,
             heard: Instant::now(),
             ended: false,
-            reaped: false,
         })
     }
 
@@ -225,7 +211,7 @@ impl Program {
 
     /// What it means that the program has closed its output.
     fn end(&self, running: &mut Running) -> Result<Step> {
-        let status = running.finish(false).map_err(|e| Error::io("waiting for its end", e))?;
+        let status = running.program.end(false).map_err(|e| Error::io("waiting for its end", e))?;
         let rest = running.buffer.len();
         if status.success() && rest == 0 && !self.config.repeat {
             return Ok(Step::End);
@@ -275,34 +261,6 @@ impl Running {
         let gap = Gap::one(format!("{} bytes that are no JPEG frame", self.skipped));
         Some(Captured::now(Content::Missing(gap)))
     }
-
-    /// Waits for the program's end, which it may be `asked` for, and kills what is left
-    /// of it and of what it started once its time is over.
-    fn finish(&mut self, asked: bool) -> std::io::Result<ExitStatus> {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // That there is no such process any more is what is wanted.
-            if asked {
-                let _ = kill_process_group(group, Signal::TERM);
-            }
-            let since = Instant::now();
-            // The program stays a zombie until `wait`, so that its number is nobody else's.
-            let watch = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            while since.elapsed() < GRACE && matches!(waitid(WaitId::Pid(group), watch), Ok(None)) {
-                thread::sleep(Duration::from_millis(5));
-            }
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        self.reaped = true;
-        self.child.wait()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.reaped {
-            let _ = self.finish(true);
-        }
-    }
 }
 
 /// Passes on what the program writes, until it ends or nobody wants it any more.
@@ -320,33 +278,6 @@ fn read(mut stdout: ChildStdout, output: &SyncSender<(Time, Vec<u8>)>) {
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return,
-        }
-    }
-}
-
-/// Logs what the program says, so many lines a minute, and counts the others.
-fn listen(name: &str, stderr: impl Read) {
-    let mut stderr = BufReader::new(stderr);
-    let mut line = Vec::new();
-    let (mut minute, mut lines, mut unsaid) = (Instant::now(), 0, 0u64);
-    loop {
-        line.clear();
-        // A longer line is logged in pieces, which count as lines.
-        match stderr.by_ref().take(LINE).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-        if minute.elapsed() >= Duration::from_secs(60) {
-            if unsaid > 0 {
-                log::info!("{name}: {unsaid} more lines");
-            }
-            (minute, lines, unsaid) = (Instant::now(), 0, 0);
-        }
-        if lines < LINES {
-            lines += 1;
-            log::info!("{name}: {}", String::from_utf8_lossy(&line).trim_end());
-        } else {
-            unsaid += 1;
         }
     }
 }

@@ -1,0 +1,279 @@
+//! The elements that are known, and the tools that run them.
+
+use crate::pipeline::Pipeline;
+use afferent_codec::Tier;
+use afferent_media::process::{Program, listen};
+use afferent_media::{Code, Error, Result};
+use std::ffi::OsString;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
+
+/// How long GStreamer has to say whether it has an element: the first time it reads all
+/// its plugins.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What an element writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bitstream {
+    /// JPEG files.
+    Jpeg,
+    /// H.264 access units.
+    H264,
+}
+
+/// An element that encodes.
+#[derive(Debug)]
+pub struct Element {
+    /// Its name.
+    pub name: &'static str,
+    /// What it writes.
+    pub bitstream: Bitstream,
+    /// Whether it is a hardware block.
+    pub tier: Tier,
+    /// Its name as the one preset of a codec.
+    pub(crate) preset: &'static [&'static str],
+    /// The planes that it is given.
+    format: &'static str,
+    /// What brings them to where it reads them.
+    upload: &'static [&'static str],
+    /// Its properties, in which `{}` stands for the knob.
+    properties: &'static [&'static str],
+    /// Caps that it must be asked for.
+    caps: &'static [&'static str],
+}
+
+/// Names, properties and caps as the elements' own documentation has them (`gst-inspect-1.0`;
+/// NVIDIA's Accelerated GStreamer guide for `nv*`; the kernel's control names for `v4l2*`).
+const ELEMENTS: [Element; 8] = [
+    Element {
+        name: "jpegenc",
+        bitstream: Bitstream::Jpeg,
+        tier: Tier::Software,
+        preset: &["jpegenc"],
+        format: "I420",
+        upload: &[],
+        properties: &["quality={}"],
+        caps: &[],
+    },
+    Element {
+        name: "nvjpegenc",
+        bitstream: Bitstream::Jpeg,
+        tier: Tier::Hardware,
+        preset: &["nvjpegenc"],
+        format: "I420",
+        upload: &[],
+        properties: &["quality={}"],
+        caps: &[],
+    },
+    Element {
+        name: "v4l2jpegenc",
+        bitstream: Bitstream::Jpeg,
+        tier: Tier::Hardware,
+        preset: &["v4l2jpegenc"],
+        format: "I420",
+        upload: &[],
+        properties: &["extra-controls=controls,compression_quality={}"],
+        caps: &[],
+    },
+    Element {
+        name: "x264enc",
+        bitstream: Bitstream::H264,
+        tier: Tier::Software,
+        preset: &["x264enc"],
+        format: "I420",
+        upload: &[],
+        // One thread, like the other codecs; a quantiser of its own for I frames would
+        // make the knob say something else here than elsewhere.
+        properties: &[
+            "tune=zerolatency",
+            "speed-preset=veryfast",
+            "threads=1",
+            "key-int-max=1",
+            "pass=quant",
+            "ip-factor=1",
+            "quantizer={}",
+        ],
+        caps: &[],
+    },
+    Element {
+        name: "openh264enc",
+        bitstream: Bitstream::H264,
+        tier: Tier::Software,
+        preset: &["openh264enc"],
+        format: "I420",
+        upload: &[],
+        // Its rate control has no constant quantiser, but limits.
+        properties: &["gop-size=1", "multi-thread=1", "rate-control=quality", "qp-min={}", "qp-max={}"],
+        caps: &[],
+    },
+    Element {
+        name: "v4l2h264enc",
+        bitstream: Bitstream::H264,
+        tier: Tier::Hardware,
+        preset: &["v4l2h264enc"],
+        format: "I420",
+        upload: &[],
+        properties: &["extra-controls=controls,h264_i_frame_period=1,video_gop_size=1,repeat_sequence_header=1,\
+             h264_minimum_qp_value={},h264_maximum_qp_value={}"],
+        // Without a level it asks a Raspberry Pi for one that its encoder does not have.
+        caps: &["level=(string)4"],
+    },
+    Element {
+        name: "nvv4l2h264enc",
+        bitstream: Bitstream::H264,
+        tier: Tier::Hardware,
+        preset: &["nvv4l2h264enc"],
+        format: "NV12",
+        // It reads the Jetson's own memory only.
+        upload: &["nvvidconv", "!", "video/x-raw(memory:NVMM),format=NV12", "!"],
+        properties: &[
+            "iframeinterval=1",
+            "idrinterval=1",
+            "insert-sps-pps=true",
+            "ratecontrol-enable=false",
+            "quant-i-frames={}",
+        ],
+        caps: &[],
+    },
+    Element {
+        name: "vah264enc",
+        bitstream: Bitstream::H264,
+        tier: Tier::Hardware,
+        preset: &["vah264enc"],
+        format: "NV12",
+        upload: &[],
+        properties: &["key-int-max=1", "rate-control=cqp", "qpi={}"],
+        caps: &[],
+    },
+];
+
+impl Element {
+    /// The element of this name.
+    ///
+    /// # Errors
+    /// [`Code::Config`], naming those that are known.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        const KNOWN: &[Element] = &ELEMENTS;
+        KNOWN.iter().find(|element| element.name == name).ok_or_else(|| {
+            let known: Vec<_> = KNOWN.iter().map(|element| element.name).collect();
+            Error::new(
+                Code::Config,
+                format!("`{name}` is no encoder of GStreamer that is known here"),
+                format!("use one of: {}", known.join(", ")),
+            )
+        })
+    }
+
+    /// The part of a pipeline between raw frames and one buffer for each coded one.
+    pub(crate) fn stages(&self, knob: i32) -> Vec<String> {
+        // The range and matrix of JFIF, which this project's planes have, in GStreamer's
+        // numbers (range, matrix, transfer, primaries), and V4L2's `jpeg` colorspace.
+        let raw = format!("video/x-raw,format={},colorimetry=1:4:7:1", self.format);
+        let mut stages = vec!["videoconvert".into(), "!".into(), raw, "!".into()];
+        stages.extend(self.upload.iter().map(|&word| word.to_owned()));
+        stages.push(self.name.to_owned());
+        stages.extend(self.properties.iter().map(|property| property.replace("{}", &knob.to_string())));
+        if self.bitstream == Bitstream::H264 {
+            let mut caps = vec!["video/x-h264", "stream-format=byte-stream"];
+            caps.extend(self.caps);
+            let caps = caps.join(",");
+            // Every frame gets its parameter sets, and its slices become one buffer.
+            for word in ["!", &caps, "!", "h264parse", "config-interval=-1", "!"] {
+                stages.push(word.to_owned());
+            }
+            stages.push("video/x-h264,stream-format=byte-stream,alignment=au".to_owned());
+        }
+        stages
+    }
+}
+
+/// The programs that are run.
+#[derive(Debug, Clone)]
+pub(crate) struct Tools {
+    pub(crate) launch: OsString,
+    pub(crate) inspect: OsString,
+    /// How long a frame may take.
+    pub(crate) patience: Duration,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self { launch: "gst-launch-1.0".into(), inspect: "gst-inspect-1.0".into(), patience: Pipeline::PATIENCE }
+    }
+}
+
+/// The error of a tool that cannot be started.
+pub(crate) fn not_started(tool: &OsString, cause: std::io::Error) -> Error {
+    let tool = tool.to_string_lossy();
+    if cause.kind() == std::io::ErrorKind::NotFound {
+        let what = format!("{tool} is not on this machine");
+        return Error::new(Code::NotFound, what, "install GStreamer (Debian: gstreamer1.0-tools)").caused_by(cause);
+    }
+    Error::io(format!("starting {tool}"), cause)
+}
+
+impl Tools {
+    /// Asks GStreamer for an element, and returns the version of the plugin that has it.
+    pub(crate) fn check(&self, element: &str) -> Result<String> {
+        let mut command = Command::new(&self.inspect);
+        command.arg(element).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = Program::start(&mut command).map_err(|e| not_started(&self.inspect, e))?;
+        if let Some(stderr) = program.stderr() {
+            listen(format!("gst-inspect-1.0 {element}"), stderr);
+        }
+        let (sender, said) = sync_channel(1);
+        if let Some(stdout) = program.stdout() {
+            thread::spawn(move || {
+                let mut text = String::new();
+                // No element has as much to say.
+                let read = stdout.take(1 << 20).read_to_string(&mut text);
+                let _ = sender.send(read.map(|_| text));
+            });
+        }
+        let text = said.recv_timeout(PATIENCE).map_err(|e| {
+            let what = format!("GStreamer did not say within {} s whether it has `{element}`", PATIENCE.as_secs());
+            Error::new(Code::Io, what, format!("try `gst-inspect-1.0 {element}` by hand")).caused_by(e)
+        })?;
+        let status = program.end(false).map_err(|e| Error::io("waiting for gst-inspect-1.0", e))?;
+        let text = text.map_err(|e| Error::io("reading from gst-inspect-1.0", e))?;
+        if !status.success() {
+            return Err(Error::new(
+                Code::NotFound,
+                format!("this machine's GStreamer has no element `{element}`"),
+                "install the plugin that has it, or name an encoder that this board has (`afferent-agent board`)",
+            ));
+        }
+        let version = text.lines().find_map(|line| line.trim().strip_prefix("Version ")).map(str::trim);
+        Ok(version.unwrap_or("of an unknown version").to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_found_by_name() {
+        for element in &ELEMENTS {
+            assert_eq!(Element::named(element.name).unwrap().preset, [element.name]);
+            let stages = element.stages(33).join(" ");
+            assert!(stages.contains("33") && !stages.contains("{}"), "{stages}");
+        }
+        let error = Element::named("x265enc ! filesink").unwrap_err();
+        assert!(error.code() == Code::Config && error.remedy().contains("nvjpegenc"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_tool_or_element_is_named() {
+        let tools = Tools { inspect: "no-such-tool".into(), ..Tools::default() };
+        let error = tools.check("jpegenc").unwrap_err();
+        assert!(error.code() == Code::NotFound && error.remedy().contains("gstreamer1.0-tools"), "{error}");
+        // Any program that fails stands for a GStreamer without the element.
+        let tools = Tools { inspect: "false".into(), ..Tools::default() };
+        let error = tools.check("nvjpegenc").unwrap_err();
+        assert!(error.code() == Code::NotFound && error.what().contains("`nvjpegenc`"), "{error}");
+    }
+}
