@@ -16,9 +16,11 @@ test: build lint
 build: system
 	cargo build --locked --profile $(PROFILE) --workspace --bins
 
+# FEATURES: of the agent, whose cameras and microphones need `tools/system-packages capture`.
+FEATURES ?=
 lint: system
 	cargo fmt --all --check
-	cargo clippy --locked --profile $(PROFILE) --workspace --all-targets -- -D warnings
+	cargo clippy --locked --profile $(PROFILE) --workspace --all-targets $(FEATURES:%=--features %) -- -D warnings
 
 # The figures of docs/results/, measured on this machine.
 bench: build
