@@ -132,20 +132,17 @@ def curves():
 
 
 def equal_qualities():
-    def front(points):
-        kept = []
-        for rate, quality in sorted(points):
-            if not kept or quality > kept[-1][1]:
-                kept.append((rate, quality))
-        return np.array(kept)
-
     def log_rate(points, quality):
-        rates, qualities = front(points).T
-        if quality > qualities[-1]:
+        best = max(points, key=lambda point: (point[1], -point[0]))
+        cheapest = min(points, key=lambda point: (point[0], -point[1]))
+        if quality > best[1]:
             return np.inf
-        if quality < qualities[0]:
+        if quality < cheapest[1]:
             return -np.inf
-        return float(PchipInterpolator(qualities, np.log10(rates))(quality)) if len(rates) > 1 else np.log10(rates[0])
+        # The least rate of any mixture of two points that has the quality.
+        mixtures = [a[0] + (b[0] - a[0]) * (quality - a[1]) / (b[1] - a[1])
+                    for a in points for b in points if a[1] <= quality <= b[1] and a[1] < b[1]]
+        return np.log10(min([rate for rate, q in points if q >= quality] + mixtures))
 
     samples = 50
     pixels = draw.integers(20000, 60000, samples)

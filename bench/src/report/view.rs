@@ -118,7 +118,7 @@ impl<'a> View<'a> {
             section.chart(
                 &format!("cost-{}", figure.id()),
                 self.cost(number),
-                "per preset and size: PCHIP of log rate over the figure on the Pareto front, read at the share of pristine; \
+                "per preset and size: read on the upper hull of its points at the share of pristine; \
                  median time to resize and encode per megapixel at its cheapest point that reaches the share",
                 vec![],
             );
@@ -323,8 +323,8 @@ impl<'a> View<'a> {
         columns.push(("", Show::Text));
         let mut grid = Grid::new(
             format!("Rate at equal {}", about.name()),
-            "PCHIP of log rate over the figure on the codec's Pareto front over presets, knobs and sizes; bootstrap over groups, \
-             the whole curve recomputed from each draw",
+            "on the upper hull of the codec's points over presets, knobs and sizes: what a mixture of two of them takes for \
+             least; bootstrap over groups, the whole hull recomputed from each draw",
             &columns,
         );
         let Some(pristine) = self.pristine(figure) else { return grid };

@@ -161,7 +161,7 @@ fn check(points: &[Point], fault: &str, good: impl Fn(&Point) -> bool) -> Result
     points.iter().position(|point| !good(point)).map_or(Ok(()), |bad| Err(fault_at(points, bad, fault)))
 }
 
-fn check_curve(points: &[Point]) -> Result<()> {
+pub(super) fn check_curve(points: &[Point]) -> Result<()> {
     check(points, "has no finite quality at a finite rate above zero", |point| {
         point.rate > 0.0 && point.rate.is_finite() && point.quality.is_finite()
     })

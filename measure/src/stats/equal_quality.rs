@@ -1,9 +1,11 @@
 //! The rate that a stated quality takes, and what it takes beside another codec.
 //!
-//! Between measured points, log10 rate runs over quality as PCHIP on the
-//! [front](Curve::front) of the points, as for
-//! [`bd_rate`](super::bd::bd_rate); a quality outside the measured range has no
-//! rate, and the answer says on which side it lies.
+//! It is read on the upper [hull] of the points: the rate of the mixture of two
+//! operating points, some samples coded the one way and some the other, that has this
+//! quality for least. A codec can be used so; and of noisy points the hull rests on few
+//! that stand out together, where a curve through each point of the front follows the
+//! chance in all of them. A quality outside the measured range has no rate, and the
+//! answer says on which side it lies.
 //!
 //! Intervals come from resampled samples, the whole curve being recomputed from
 //! each resample: quality at every rate is measured on the same samples, so an
@@ -21,10 +23,10 @@
 //! # Ok::<(), afferent_media::Error>(())
 //! ```
 
-use super::bd::{Interpolation, out_of_range};
+use super::bd::out_of_range;
 use super::bootstrap::mean;
-use super::interpolate::Cubic;
-use super::{Bootstrap, Clusters, Curve, Interval, Point, wrong};
+use super::curve::{check_curve, hull};
+use super::{Bootstrap, Clusters, Interval, Point, wrong};
 use afferent_media::Result;
 use serde::{Deserialize, Serialize};
 
@@ -70,36 +72,36 @@ impl<T> Reach<T> {
     }
 }
 
-/// The rate at which the [front](Curve::front) of `points` has this `quality`, by
-/// monotone interpolation (PCHIP) of log10 rate.
+/// The rate at which the upper [hull] of `points` has this `quality`; between the points
+/// of the hull rate is linear in quality.
 ///
 /// # Errors
-/// [`Code::Config`](afferent_media::Code::Config) without a point, with one that
-/// [`Curve::front`] refuses, for a quality that is not finite, and for values too
-/// far apart for 64-bit floats.
+/// [`Code::Config`](afferent_media::Code::Config) without a point, with one whose rate is
+/// not above zero or that is not finite, for a quality that is not finite, and for values
+/// too far apart for 64-bit floats.
 pub fn rate_at(points: &[Point], quality: f64) -> Result<Reach<f64>> {
-    let Curve { log_rate, quality: measured, .. } = &Curve::front(points)?;
-    let (Some(&least), Some(&best)) = (measured.first(), measured.last()) else {
+    check_curve(points)?;
+    let hull: Vec<Point> = hull(points)?.into_iter().map(|point| points[point]).collect();
+    let (Some(&least), Some(&best)) = (hull.first(), hull.last()) else {
         return Err(wrong("a codec without operating points has no rate", "measure at least one"));
     };
     if !quality.is_finite() {
         return Err(wrong(format!("{quality} is no quality to ask for"), "ask for a finite one"));
     }
-    Ok(if quality > best {
-        Reach::NotReached { best }
-    } else if quality < least {
-        Reach::AlreadyAtLowest { rate: 10f64.powf(log_rate[0]), quality: least }
-    } else {
-        let log_rate = match log_rate[..] {
-            [only] => only,
-            _ => Cubic::new(measured, log_rate, Interpolation::Pchip).at(quality),
-        };
-        let rate = 10f64.powf(log_rate);
-        if !rate.is_finite() {
-            return Err(out_of_range());
-        }
-        Reach::Rate(rate)
-    })
+    if quality > best.quality {
+        return Ok(Reach::NotReached { best: best.quality });
+    }
+    if quality < least.quality {
+        return Ok(Reach::AlreadyAtLowest { rate: least.rate, quality: least.quality });
+    }
+    // Both rise along the hull.
+    let above = hull.partition_point(|point| point.quality < quality);
+    let to = hull[above];
+    let rate = match above.checked_sub(1).map(|below| hull[below]) {
+        Some(from) => from.rate + (to.rate - from.rate) * ((quality - from.quality) / (to.quality - from.quality)),
+        None => to.rate,
+    };
+    if rate.is_finite() { Ok(Reach::Rate(rate)) } else { Err(out_of_range()) }
 }
 
 /// [`rate_at`] with its bootstrap interval: `points` gives the operating points of
