@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// Rows after which a phase has shown that samples flow.
 const FLOW: u64 = 30;
 
-/// Three cameras, because a camera has one user, and a microphone.
+/// Three cameras, because a camera has one user, a microphone, and a program of GStreamer's
+/// within the service's rights.
 const STREAMS: &str = "
 [[stream]]
 name = 'jpeg'
@@ -63,6 +64,14 @@ codec = 'opus'
 device = 'hw:CARD=Loopback,DEV=1'
 sample_rate = 16000
 buffer = 4800
+
+[[stream]]
+name = 'program'
+codec = 'jpeg'
+[stream.command]
+run = ['gst-launch-1.0', '-q', 'videotestsrc', 'is-live=true', '!', 'video/x-raw,width=320,height=240,framerate=1/1',
+       '!', 'jpegenc', '!', 'fdsink', 'fd=1']
+format = 'mjpeg'
 ";
 const SAMPLE_RATE: u64 = 16_000;
 
@@ -299,6 +308,7 @@ fn a_board_captures_sends_and_loses_nothing() {
     board.run("dpkg -i /stick/agent.deb");
     board.run("cp -r /stick/agent.toml /stick/identity /etc/afferent/ && chown -R afferent: /etc/afferent/identity");
     let report = board.run("afferent-agent board");
+    board.run("runuser -u afferent -- afferent-agent config --show --config /etc/afferent/agent.toml");
     assert!(report.contains("vm-arm64") && report.contains("agrees       camera vivid"), "{report}");
     let rights = board.run("systemd-analyze security --no-pager afferent-agent | tail -1");
     eprintln!("{}", rights.trim());
@@ -407,7 +417,9 @@ fn account(rows: &[Row], standing: &str, log: &str) {
     };
     for (number, name) in ["jpeg", "webp", "optic"].into_iter().enumerate() {
         let numbered = format!("camera /dev/video{number}: its driver has numbered ");
-        let numbered: u64 = log.split(&numbered).nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        let said = log.split(&numbered).nth(1).unwrap();
+        assert!(said.starts_with(|c: char| c.is_ascii_digit()) && said.contains("from 0 on"), "{said}");
+        let numbered: u64 = said.split_whitespace().next().unwrap().parse().unwrap();
         let gone = |row: &&&Row| row.error.as_deref().is_some_and(|error| error.contains("is not there"));
         let rows = last(name);
         let sequences = &seen[&(epochs[1], number as u32)];
@@ -417,6 +429,8 @@ fn account(rows: &[Row], standing: &str, log: &str) {
         eprintln!("{name}: the driver numbered {numbered} frames; {captured} rows, {lost} in gaps");
         assert_eq!(captured + lost, numbered);
     }
+    let program = last("program").iter().filter(|row| row.error.is_none()).count();
+    assert!(program > 3, "{program} pictures came from the program");
     let rows = last("speech");
     let samples: u64 = rows.iter().map(|row| row.missing.or(row.source_frames).unwrap_or(0)).sum();
     let time = |row: &&&Row| row.captured_unix_us.unwrap();

@@ -163,7 +163,8 @@ pub fn run(options: &Options) -> Result<()> {
                tone coded by Opus. Everything that the server stored was decoded and its numbers read. `alone` is one \
                thread with the same frames at the same pace and time: it draws them, takes them apart, halves the chroma \
                and calls libjpeg-turbo",
-        bars: "no frame lost, no sample of sound unaccounted for; cpu.ratio at most 1.3; resident at most 40 MiB",
+        bars: "no frame lost, no sample of sound unaccounted for; cpu.ratio_to_planes, beside libjpeg-turbo's encode alone, \
+               at most 1.3; resident at most 40 MiB",
         seconds: options.seconds,
         width: WIDTH,
         height: HEIGHT,

@@ -69,8 +69,13 @@ pub(super) struct Streaming {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        let Numbers { numbered, lost, .. } = self.numbers;
-        log::info!("{}: its driver has numbered {numbered} frames, and lost {lost} of them", self.name);
+        let Numbers { first, numbered, lost, .. } = self.numbers;
+        if let Some(first) = first {
+            log::info!(
+                "{}: its driver has numbered {numbered} frames from {first} on, and lost {lost} of them",
+                self.name
+            );
+        }
         let Some(mut stream) = self.stream.take() else { return };
         // Where the driver refuses to stop, the stream's drop panics, its buffers' drop
         // panics on top, and that would abort the agent. Such a stream is forgotten: a
@@ -311,6 +316,7 @@ struct Numbers {
     /// Number of the next frame if none is lost; none before the first, which is where
     /// the driver begins to count.
     next: Option<u64>,
+    first: Option<u64>,
     /// Frames so far, lost ones included.
     numbered: u64,
     lost: u64,
@@ -328,6 +334,7 @@ impl Numbers {
             (sequence.into(), 0)
         };
         self.next = Some(frame + 1);
+        self.first.get_or_insert(frame);
         self.numbered += 1 + lost;
         self.lost += lost;
         (frame, lost)
