@@ -275,7 +275,7 @@ fn definitions(rows: &Rows, figures: &[Figure], options: &Options) -> Vec<(Strin
         ("BD-rate", "Mean horizontal distance of two curves over their common range of quality (Bjøntegaard, VCEG-M33, 2001), by PCHIP \
                      of log rate (SciPy, PchipInterpolator), for each image apart; percent: mean of the images' percentages; geometric: \
                      of the mean log ratio."),
-        ("rate at equal quality", "PCHIP of log rate over the figure on the codec's Pareto front, read at a share of the pristine figure."),
+        ("rate at equal quality", "At a share of the pristine figure, on the upper hull of the codec's points, linear in rate: a mixture of two operating points."),
         ("rank correlation", "Spearman's ρ and Kendall's τ-b over operating points (SciPy, spearmanr and kendalltau)."),
         ("times", "Median and 95th percentile, type 7 of Hyndman and Fan (NumPy's default). Warm-up is excluded from inference; the link's \
                    time is corrected by the estimated clock offset."),

@@ -197,8 +197,7 @@ fn weak(point: &OperatingPoint) -> bool {
 fn codec(point: &OperatingPoint) -> String {
     let mark = if weak(point) { "*" } else { "" };
     match &point.synthesis {
-        // The name is long as it is.
-        Some(_) => format!("{}{mark}", point.coder()),
+        Some(_) => format!("{} {}{mark}", point.coder(), point.preset),
         None => format!("{} {}{mark}", point.codec, point.preset),
     }
 }

@@ -66,7 +66,14 @@ const MAX_NETWORK_PIXELS: u64 = 8 << 20;
 
 impl ImageDecoder for NetworkDecoder {
     fn decode(&mut self, chunks: &[Chunk<'_>], out: &mut Image) -> Result<()> {
-        let parsed = parse(chunks, &self.limits)?;
+        let parsed = parse(chunks, &self.limits).map_err(|error| match error.code() {
+            Code::Limit if self.limits.max_pixels == MAX_NETWORK_PIXELS => Error::new(
+                Code::Limit,
+                error.what().to_owned(),
+                "decode it by synthesis `linear`, which takes larger pictures, or make them smaller before coding",
+            ),
+            _ => error,
+        })?;
         let [luma, chroma, levels, step] = inputs(&parsed)?;
         let inputs = [("luma", &luma), ("chroma", &chroma), ("levels", &levels), ("step", &step)];
         let outputs = self.network.run(&inputs)?;
