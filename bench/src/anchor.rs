@@ -510,7 +510,7 @@ impl Sequence {
                     quality.add(frame, &decoded)?;
                 }
             }
-            let spent = (!descriptor.implementation.contains("(subprocess)")).then_some(spent);
+            let spent = (!descriptor.external).then_some(spent);
             points.push(self.measured(value, bytes, &quality, spent));
         }
         let preset = descriptor.presets.first().copied().unwrap_or_default();

@@ -2,7 +2,7 @@
 //! them: opponents in a comparison, no part of what Afferent ships.
 //!
 //! Their times include starting a process and passing files, which weighs most on
-//! small images; their implementation says `(subprocess)`.
+//! small images; their descriptors say `external`.
 
 pub mod jxl;
 

@@ -154,11 +154,12 @@ struct Case<'a> {
     stream: config::Stream,
     registry: &'a Registry,
     encoder: Option<StreamEncoder>,
-    /// Why it is not measured.
+    /// Why it is not measured, or not to the end.
     error: Option<String>,
     /// Of the rehearsal: every sample once.
     rate: Option<(Bytes, Bytes)>,
-    psnr_db: Option<f64>,
+    /// In dB, or why it is not known; `None` for sound and exact pictures.
+    psnr: Option<Result<f64, String>>,
     memory_mib: Option<f64>,
     /// The sample that comes next.
     next: usize,
@@ -199,7 +200,7 @@ impl<'a> Case<'a> {
             encoder: None,
             error: None,
             rate: None,
-            psnr_db: None,
+            psnr: None,
             memory_mib: None,
             next: 0,
             latency,
@@ -219,12 +220,14 @@ impl<'a> Case<'a> {
         let bodies = self.encode_all();
         self.memory_mib = memory.grown_mib();
         match bodies.and_then(|bodies| self.distortion(&bodies, decoder)) {
-            Ok(psnr_db) => self.psnr_db = psnr_db,
-            Err(error) => {
-                self.encoder = None;
-                self.error = Some(error.to_string());
-            }
+            Ok(psnr) => self.psnr = psnr,
+            Err(error) => self.fail(error.to_string()),
         }
+    }
+
+    fn fail(&mut self, why: String) {
+        self.encoder = None;
+        self.error = Some(why);
     }
 
     fn encode_all(&mut self) -> Result<Vec<Vec<u8>>> {
@@ -245,9 +248,17 @@ impl<'a> Case<'a> {
         Ok(bodies)
     }
 
-    /// The peak signal-to-noise ratio of pictures; `None` for sound and exact pictures.
+    /// The peak signal-to-noise ratio of pictures, or why this machine has no decoder;
+    /// `None` for sound and exact pictures.
     #[allow(clippy::cast_precision_loss)]
-    fn distortion(&self, bodies: &[Vec<u8>], decoder: &mut SampleDecoder) -> Result<Option<f64>> {
+    fn distortion(&self, bodies: &[Vec<u8>], decoder: &mut SampleDecoder) -> Result<Option<Result<f64, String>>> {
+        if self.material.modality == Modality::Audio {
+            return Ok(None);
+        }
+        // A board that only encodes need not have the decoder.
+        if let Err(error) = self.codec.image_decoder(&Limits::default()) {
+            return Ok(Some(Err(error.to_string())));
+        }
         let (mut squares, mut values) = (0u64, 0u64);
         for ((sample, _), body) in self.material.samples.iter().zip(bodies) {
             let Sample::Image(source) = &**sample else { return Ok(None) };
@@ -257,30 +268,38 @@ impl<'a> Case<'a> {
             squares += errors.map(|error| error * error).sum::<u64>();
             values += source.data().len() as u64;
         }
-        Ok((squares > 0).then(|| 10.0 * (255.0 * 255.0 * values as f64 / squares as f64).log10()))
+        Ok((squares > 0).then(|| Ok(10.0 * (255.0 * 255.0 * values as f64 / squares as f64).log10())))
     }
 
     /// Encodes until its turns have taken `until` in all; whether anything was encoded.
+    /// A sample that cannot be encoded ends it: a failure has no speed.
     fn measure(&mut self, until: Duration, stop: &Stop) -> bool {
         let Some(encoder) = &mut self.encoder else { return false };
         let (turn, before) = (Instant::now(), self.spent);
-        let cpu = thread_cpu();
-        let mut worked = false;
+        let (mut worked, mut failed) = (false, None);
         while self.spent < until && !stop.is_set() {
             let (sample, amount) = &self.material.samples[self.next];
             let captured = Captured::now(Content::Sample(Arc::clone(sample)));
+            let cpu = thread_cpu();
             let start = Instant::now();
             let encoded = encoder.encode(captured);
             let took = start.elapsed();
-            drop(encoded);
+            let cpu = thread_cpu().saturating_sub(cpu);
+            failed = gap::read(&encoded.body);
+            if failed.is_some() {
+                break;
+            }
             self.latency.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
             self.encoding += took;
+            self.cpu += cpu;
             self.amount += amount;
             self.next = (self.next + 1) % self.material.samples.len();
             self.spent = before + turn.elapsed();
             worked = true;
         }
-        self.cpu += thread_cpu().saturating_sub(cpu);
+        if let Some(gap) = failed {
+            self.fail(gap.reason);
+        }
         worked
     }
 
@@ -315,6 +334,13 @@ impl<'a> Case<'a> {
         let mean = |bytes: Bytes| bytes.0 as f64 / samples.len() as f64;
         let amount: f64 = samples.iter().map(|(_, amount)| amount).sum();
         let bits = self.rate.map(|(codec, _)| codec.bits().0 as f64);
+        let own = !descriptor.external;
+        let (psnr_db, no_psnr) = match &self.psnr {
+            Some(Ok(psnr_db)) => (Some(*psnr_db), None),
+            Some(Err(why)) => (None, Some(format!("psnr_db: {why}"))),
+            None => (None, None),
+        };
+        let no_cost = (!own).then(|| "cpu_ms, memory_mib: the encoder is another process".to_owned());
         Point {
             modality: descriptor.modality.to_string(),
             codec: descriptor.id.to_owned(),
@@ -332,17 +358,18 @@ impl<'a> Case<'a> {
             }),
             megapixels_per_s: speed.filter(|_| image),
             times_real_time: speed.filter(|_| !image),
-            cpu_ms: per_sample(self.cpu),
+            cpu_ms: per_sample(self.cpu).filter(|_| own),
             codec_bytes: self.rate.map(|(codec, _)| mean(codec)),
             storage_bytes: self.rate.map(|(_, storage)| mean(storage)),
             bpp: bits.filter(|_| image).map(|bits| bits / (amount * 1e6)),
             kbps: bits.filter(|_| !image).map(|bits| bits / (amount * 1e3)),
-            psnr_db: self.psnr_db,
-            memory_mib: self.memory_mib,
+            psnr_db,
+            memory_mib: self.memory_mib.filter(|_| own),
             energy_j: watts.zip(per_sample(self.encoding)).map(|(watts, ms)| watts * ms / 1000.0),
             temperature_c: self.temperature_c,
             clock_mhz: self.clock_mhz,
             throttled: self.throttled,
+            absent: no_cost.into_iter().chain(no_psnr).collect(),
             error: self.error.clone(),
         }
     }

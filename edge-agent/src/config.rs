@@ -18,6 +18,10 @@ pub const ENV_PREFIX: &str = "AFFERENT_AGENT_";
 /// Most streams of one agent: those of one session of the link.
 const MAX_STREAMS: usize = 64;
 
+/// Longest time until a sync. The spool tells the service manager's watchdog of a minute
+/// that it lives once per sync.
+const MAX_SYNC_MS: u32 = 10_000;
+
 /// Longest time before a trigger's edge.
 const MAX_BEFORE_MS: u32 = 10_000;
 
@@ -70,7 +74,7 @@ pub struct Spool {
     pub segment_mib: u32,
     /// Most MiB on disk.
     pub max_mib: u32,
-    /// Most milliseconds until a sync.
+    /// Most milliseconds until a sync, 0 to 10 000.
     pub sync_ms: u32,
     /// Most KiB until a sync.
     pub sync_kib: u32,
@@ -775,6 +779,12 @@ impl Config {
                 "raise spool.max_mib or lower spool.segment_mib",
             );
         }
+        if self.spool.sync_ms > MAX_SYNC_MS {
+            return wrong(
+                format!("spool.sync_ms is {}, above {MAX_SYNC_MS}", self.spool.sync_ms),
+                "give milliseconds from 0 to 10000",
+            );
+        }
         if self.send.backoff_max_ms < self.send.backoff_min_ms {
             return wrong("send.backoff_max_ms is below send.backoff_min_ms".into(), "raise send.backoff_max_ms");
         }
@@ -889,6 +899,7 @@ mod tests {
         let config = layers("[encode]\nthreads = 3\n[server]\naddress = 'a:1'", &["encode.threads=5"]).unwrap();
         assert_eq!(config.encode.threads, 5);
         assert_eq!(config.server.address, "a:1");
+        assert_eq!(layers("[spool]\nsync_ms = 10000", &[]).unwrap().spool.sync_ms, 10_000);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("agent.toml");
         std::fs::write(&file, "[encode]\nqueue = 9\n").unwrap();
@@ -906,6 +917,7 @@ mod tests {
             ("[encode]\nthreads = 'x'", &[], "encode.threads"),
             ("[encode]\nthreads = 0", &[], "encode.threads"),
             ("[encode", &[], "line 1"),
+            ("[spool]\nsync_ms = 10001", &[], "spool.sync_ms is 10001, above 10000"),
             ("", &["encode.threads"], "sets nothing"),
             (&of("jpeg", ""), &[], "has no source"),
             (&of("jpeg", "replay={path='x'}\ntest={}"), &[], "both `replay` and `test`"),

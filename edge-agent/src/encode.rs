@@ -101,7 +101,7 @@ impl StreamEncoder {
         let start = Instant::now();
         let mut body = Vec::with_capacity(self.guess + self.guess / 8);
         let units = captured.content.units().unwrap_or(0);
-        let whole_us = captured.content.duration().map(|duration| captured.time.monotonic_us + duration);
+        let whole_us = captured.end_us();
         self.dropped = 0;
         let encoded = match captured.content {
             Content::Sample(sample) => self.encoder.encode(&sample, &mut body),

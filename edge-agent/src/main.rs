@@ -19,6 +19,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run until the sources end and everything is acknowledged, or until SIGINT or SIGTERM
+    ///
+    /// Exit status: 0, the sources have ended and everything is acknowledged; 1, an error;
+    /// 2, stopped before that, and the spool keeps what is left; 3, records of the spool
+    /// were damaged on disk and are lost, in this run or before (`afferent-agent spool`
+    /// counts them), whether it was stopped or not.
     Run {
         /// Print one JSON object per event on standard output
         #[arg(long)]
@@ -93,7 +98,15 @@ fn main() -> ExitCode {
         env_logger::Env::default().default_filter_or("warn,afferent_agent=info,afferent_runtime=info"),
     )
     .init();
-    match command(Cli::parse().command) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Its own status of a wrong command line, 2, says here that work is left.
+            let code = if told.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return if told.print().is_ok() { code } else { ExitCode::FAILURE };
+        }
+    };
+    match command(cli.command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
@@ -179,5 +192,9 @@ fn run(layered: &Layered, events: bool) -> Result<ExitCode> {
             println!("stream `{}`, capture to durable: {times}", stream.name);
         }
     }
-    Ok(if outcome.complete && s.lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(match (s.lost, outcome.complete) {
+        (1.., _) => ExitCode::from(3),
+        (0, true) => ExitCode::SUCCESS,
+        (0, false) => ExitCode::from(2),
+    })
 }

@@ -1,6 +1,6 @@
 //! What the service manager is told (`sd_notify(3)`): that the agent has started, and
-//! from then on that its spool and its sender still turn. Without a service manager
-//! nothing is said.
+//! from then on that the spool's stage loops and the sender's runtime is not blocked.
+//! Without a service manager nothing is said.
 
 use afferent_media::Result;
 use sd_notify::{NotifyState, notify, watchdog_enabled};
@@ -26,14 +26,15 @@ impl Service {
         tell(&[NotifyState::Ready]);
     }
 
-    /// Says that the spool's stage still turns.
+    /// Says that the spool's stage loops.
     pub(crate) fn turned(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Does `sending`, and tells the manager meanwhile that the agent lives, with
-    /// `status`: only while the spool's stage turns, and, because both are one task, only
-    /// while the sender does.
+    /// `status`: only while the spool's stage loops, and, because both are one task, only
+    /// while `sending` does not block its thread. A `sending` that waits, however long,
+    /// is not told from one that works.
     ///
     /// # Errors
     /// Those of `sending`.

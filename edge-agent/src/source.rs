@@ -54,6 +54,12 @@ impl Captured {
     pub fn now(content: Content) -> Self {
         Self { sample_id: String::new(), time: Time::now(), frame: None, position: None, before: None, content }
     }
+
+    /// When a sample ended, on the monotonic clock in microseconds: pictures take no time;
+    /// `None` for what is no sample.
+    pub(crate) fn end_us(&self) -> Option<u64> {
+        Some(self.time.monotonic_us.saturating_add(self.content.duration()?))
+    }
 }
 
 /// The content of what was captured.
@@ -82,7 +88,7 @@ impl Content {
 
     /// From the beginning of a sample to its end, in microseconds: 0 for an image;
     /// `None` for what is no sample.
-    pub(crate) fn duration(&self) -> Option<u64> {
+    fn duration(&self) -> Option<u64> {
         match self {
             Self::Sample(sample) => Some(match &**sample {
                 Sample::Image(_) => 0,

@@ -5,7 +5,11 @@
 use afferent_agent::bench::{Options, run};
 use afferent_agent::{Stop, registry};
 use afferent_boards_spec::benchmark::Benchmark;
-use afferent_media::{Audio, Code, Sample};
+use afferent_codec::{
+    AudioEncoder, Codec, ContainerWriter, Descriptor, ImageDecoder, ImageEncoder, Limits, Registry, Settings,
+};
+use afferent_codec_conventional::{pcm::Pcm, png::Png};
+use afferent_media::{Audio, AudioView, Code, Error, Result, Sample};
 
 fn options(codecs: &[&str]) -> Options {
     Options { seconds: 1, codecs: codecs.iter().map(|id| (*id).to_owned()).collect(), ..Options::default() }
@@ -74,4 +78,77 @@ fn a_point_that_cannot_take_the_input_says_so_and_the_others_are_measured() {
     assert!(opus.iter().all(|point| point.n == 0 && point.error.as_ref().unwrap().contains("channels")), "{opus:?}");
     assert!(pcm[0].n > 0 && measured.complete);
     assert_eq!(measured.inputs[0].samples, 2);
+}
+
+/// PCM, whose encoder takes so many blocks and then fails.
+struct Failing(Pcm, u64);
+
+struct FailingEncoder(Box<dyn AudioEncoder>, u64);
+
+impl AudioEncoder for FailingEncoder {
+    fn encode(&mut self, audio: AudioView<'_>, out: &mut ContainerWriter) -> Result<()> {
+        self.1 = self.1.checked_sub(1).ok_or_else(|| Error::new(Code::Io, "the device is gone", "plug it in"))?;
+        self.0.encode(audio, out)
+    }
+
+    fn finish(&mut self, out: &mut ContainerWriter) -> Result<()> {
+        self.0.finish(out)
+    }
+}
+
+impl Codec for Failing {
+    fn descriptor(&self) -> &Descriptor {
+        self.0.descriptor()
+    }
+
+    fn audio_encoder(&self, settings: &Settings) -> Result<Box<dyn AudioEncoder>> {
+        Ok(Box::new(FailingEncoder(self.0.audio_encoder(settings)?, self.1)))
+    }
+}
+
+#[test]
+fn an_encoder_that_fails_ends_its_point_and_its_failures_are_no_samples() {
+    let mut registry = Registry::new();
+    // The rehearsal takes eight blocks.
+    registry.add(Failing(Pcm::new(), 8 + 3));
+    let measured = run(&options(&["pcm"]), &registry, &Stop::default()).unwrap();
+    let point = &measured.points[0];
+    assert_eq!((point.n, measured.complete), (3, true));
+    assert!(point.latency_ms.is_some() && point.cpu_ms.is_some() && point.kbps == Some(256.0), "{point:?}");
+    assert!(point.error.as_ref().unwrap().contains("the device is gone"), "{point:?}");
+    assert!(measured.to_string().contains("FAILED after 3 samples: AFF-IO: the device is gone"), "{measured}");
+}
+
+/// PNG as by another process, on a machine without its decoder.
+struct Elsewhere(Descriptor, Png);
+
+impl Codec for Elsewhere {
+    fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
+
+    fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
+        self.1.image_encoder(settings)
+    }
+
+    fn image_decoder(&self, _: &Limits) -> Result<Box<dyn ImageDecoder>> {
+        Err(Error::new(Code::NotFound, "there is no decoder", "install it"))
+    }
+}
+
+#[test]
+fn what_is_not_known_of_another_process_and_without_a_decoder_is_absent_with_its_reason() {
+    let mut registry = registry();
+    let png = Png::new();
+    registry.add(Elsewhere(Descriptor { external: true, ..png.descriptor().clone() }, png));
+    let measured = run(&options(&["png"]), &registry, &Stop::default()).unwrap();
+    assert_eq!(measured.points.len(), 3);
+    for point in &measured.points {
+        assert!(point.n > 0 && point.error.is_none() && point.bpp.is_some(), "{point:?}");
+        assert_eq!((point.cpu_ms, point.memory_mib, point.psnr_db), (None, None, None));
+        let [cost, psnr] = &point.absent[..] else { panic!("{point:?}") };
+        assert!(cost.starts_with("cpu_ms, memory_mib: ") && cost.contains("another process"), "{cost}");
+        assert!(psnr.starts_with("psnr_db: ") && psnr.contains("there is no decoder"), "{psnr}");
+        assert!(measured.to_string().contains(psnr));
+    }
 }

@@ -46,6 +46,7 @@ impl Jxl {
             tier: Tier::Software,
             implementation: format!("{}, {} (subprocess)", name(&encoder), name(&decoder)),
             simd: if vectors { Simd::Yes } else { Simd::No },
+            external: true,
             delay_samples: 0,
             frame_samples: 0,
             macs_per_unit: None,

@@ -170,7 +170,7 @@ pub struct Point {
     pub implementation: String,
     /// Whether that library runs vector code: `yes`, `no` or `not-applicable`.
     pub simd: String,
-    /// Samples that were encoded and measured.
+    /// Samples that were encoded and measured; those before a failure count too.
     pub n: u64,
     /// Time that the agent's encoding stage took for one sample, in milliseconds; absent
     /// if none was measured.
@@ -179,7 +179,8 @@ pub struct Point {
     pub megapixels_per_s: Option<f64>,
     /// Seconds of sound encoded per second of encoding (sound).
     pub times_real_time: Option<f64>,
-    /// Processor time per sample in milliseconds.
+    /// Processor time per sample in milliseconds. Absent where the encoder is another
+    /// process.
     pub cpu_ms: Option<f64>,
     /// Mean bytes of a sample as the codec wrote it, over every sample of the input once.
     pub codec_bytes: Option<f64>,
@@ -190,12 +191,13 @@ pub struct Point {
     /// Kilobits of the codec per second of sound (sound).
     pub kbps: Option<f64>,
     /// Peak signal-to-noise ratio in dB over RGB, of the error of all pictures together;
-    /// decoded by the codec's own inverse, without a network. Absent for sound, and where
-    /// the picture is decoded exactly.
+    /// decoded by the codec's own inverse, without a network. Absent for sound, where the
+    /// picture is decoded exactly, and where this machine lacks the decoder.
     pub psnr_db: Option<f64>,
     /// By how much the program's memory grew at the most, in MiB, when the first encoder
     /// of this point was made and encoded every sample once. A lower bound: memory that an
-    /// earlier point gave back may have been used again.
+    /// earlier point gave back may have been used again. Absent where the encoder is another
+    /// process.
     pub memory_mib: Option<f64>,
     /// Joules that the board drew per sample, idle share included.
     pub energy_j: Option<f64>,
@@ -205,7 +207,11 @@ pub struct Point {
     pub clock_mhz: Option<f64>,
     /// Whether the board was throttled, or short of voltage, in any of this point's turns.
     pub throttled: Option<bool>,
-    /// Why this point could not be measured.
+    /// Why figures of this point are absent that others of its modality have: the keys,
+    /// and a sentence.
+    pub absent: Vec<String>,
+    /// Why this point could not be measured, or not to the end: the encoder failed after
+    /// `n` samples.
     pub error: Option<String>,
 }
 
@@ -307,8 +313,11 @@ impl fmt::Display for Benchmark {
                     figure(point.energy_j.map(|joules| joules * 1000.0), 2),
                     if point.throttled == Some(true) { "  throttled" } else { "" },
                 )?;
+                for absent in &point.absent {
+                    writeln!(f, "  {absent}")?;
+                }
                 if let Some(error) = &point.error {
-                    writeln!(f, "  {error}")?;
+                    writeln!(f, "  FAILED after {} samples: {error}", point.n)?;
                 }
             }
         }

@@ -74,6 +74,7 @@ impl Avif {
             tier: Tier::Software,
             implementation: format!("libaom {aom} via libavif {avif}"),
             simd: if cfg!(aom_simd) { Simd::Yes } else { Simd::No },
+            external: false,
             delay_samples: 0,
             frame_samples: 0,
             macs_per_unit: None,

@@ -57,6 +57,7 @@ impl Jpeg {
             tier: Tier::Software,
             implementation: concat!("libjpeg-turbo ", env!("JPEG_VERSION")).into(),
             simd: if cfg!(jpeg_simd) { Simd::Yes } else { Simd::No },
+            external: false,
             delay_samples: 0,
             frame_samples: 0,
             macs_per_unit: None,

@@ -64,6 +64,7 @@ impl Opus {
             // libopus selects its vector code at run time on these architectures.
             simd: if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) { Simd::Yes } else { Simd::No },
             // One frame and 6.5 ms of look-ahead, at 48 kHz.
+            external: false,
             delay_samples: 960 + 312,
             frame_samples: 960,
             macs_per_unit: None,

@@ -35,6 +35,7 @@ impl Pcm {
             tier: Tier::Software,
             implementation: concat!("afferent ", env!("CARGO_PKG_VERSION")).into(),
             simd: Simd::NotApplicable,
+            external: false,
             delay_samples: 0,
             frame_samples: 1,
             macs_per_unit: None,

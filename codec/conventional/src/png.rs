@@ -33,6 +33,7 @@ impl Png {
             tier: Tier::Software,
             implementation: "png 0.18 (Rust)".into(),
             simd: Simd::NotApplicable,
+            external: false,
             delay_samples: 0,
             frame_samples: 0,
             macs_per_unit: None,

@@ -50,6 +50,7 @@ impl Webp {
             implementation: format!("libwebp {major}.{minor}.{revision}"),
             // SSE2 and NEON belong to these architectures, so they are always in.
             simd: if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) { Simd::Yes } else { Simd::No },
+            external: false,
             delay_samples: 0,
             frame_samples: 0,
             macs_per_unit: None,

@@ -101,6 +101,9 @@ pub struct Descriptor {
     pub implementation: String,
     /// Whether that library runs its vector code.
     pub simd: Simd,
+    /// Whether the encoder is another process, of whose processor time and memory the
+    /// caller's own say nothing.
+    pub external: bool,
     /// Algorithmic delay in samples at the encoder's rate (sound only).
     pub delay_samples: u32,
     /// Samples of sound per codec frame at the encoder's rate, 0 for images.

@@ -92,6 +92,7 @@ impl Optic {
             tier: Tier::Software,
             implementation: concat!("afferent ", env!("CARGO_PKG_VERSION")).to_owned(),
             simd: if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) { Simd::Yes } else { Simd::No },
+            external: false,
             delay_samples: 0,
             frame_samples: 0,
             macs_per_unit: Some(80.0),

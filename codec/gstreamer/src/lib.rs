@@ -61,6 +61,7 @@ fn descriptor(id: &'static str, knob: Option<Knob>) -> Descriptor {
         tier: afferent_codec::Tier::Software,
         implementation: String::new(),
         simd: Simd::NotApplicable,
+        external: true,
         delay_samples: 0,
         frame_samples: 0,
         macs_per_unit: None,

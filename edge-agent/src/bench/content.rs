@@ -72,18 +72,30 @@ pub(super) fn pictures(path: Option<&Path>, registry: &Registry) -> Result<Mater
         );
         return Material::new(Modality::Image, content, bundled(registry)?);
     };
+    let content = format!("{}, as planar 4:2:2 of a YUYV camera", path.display());
+    Material::new(Modality::Image, content, own_pictures(path, MAX_PIXELS)?)
+}
+
+/// The first pictures of `path`, at most `most` pixels together.
+fn own_pictures(path: &Path, most: u64) -> Result<Vec<Sample>> {
     let mut frames = Vec::new();
     let mut pixels = 0;
     for sample in recorded(path, Modality::Image)?.take(MAX_PICTURES) {
         let Sample::Image(image) = &*sample? else { continue };
         pixels += image.view().pixels().0;
-        if pixels > MAX_PIXELS {
+        if pixels > most {
+            if frames.is_empty() {
+                return Err(Error::new(
+                    Code::Limit,
+                    format!("{}: the first picture has {pixels} pixels, above the limit of {most}", path.display()),
+                    "make it smaller, or begin with another one",
+                ));
+            }
             break;
         }
         frames.push(Sample::Image(as_camera(image)?));
     }
-    let content = format!("{}, as planar 4:2:2 of a YUYV camera", path.display());
-    Material::new(Modality::Image, content, frames)
+    Ok(frames)
 }
 
 /// Parts of the bundled photograph.
@@ -245,6 +257,7 @@ fn speech() -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use afferent_codec_conventional::open;
 
     #[test]
     fn the_bundled_pictures_are_frames_of_a_camera() {
@@ -277,6 +290,19 @@ mod tests {
         let windows: Vec<f32> = speech.chunks(320).map(loudness).collect();
         assert!(windows.iter().copied().fold(0.0, f32::max) > 0.05);
         assert!(windows.iter().filter(|&&loudness| loudness < 0.003).count() > 30, "{windows:?}");
+    }
+
+    #[test]
+    fn a_first_picture_above_the_limit_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, width) in [("a.png", 4), ("b.png", 5)] {
+            let image = Image::new(width, 1, PixelFormat::Gray8, vec![7; width as usize]).unwrap();
+            open::write(&Sample::Image(image), &folder.path().join(name)).unwrap();
+        }
+        let of = |most| own_pictures(folder.path(), most);
+        assert_eq!((of(9).unwrap().len(), of(8).unwrap().len()), (2, 1));
+        let error = of(3).unwrap_err();
+        assert!(error.code() == Code::Limit && error.what().contains("4 pixels, above the limit of 3"), "{error}");
     }
 
     #[test]

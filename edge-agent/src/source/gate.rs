@@ -340,8 +340,7 @@ impl Rule for Activity {
         let Sample::Audio(audio) = &**sample else { return true };
         let now = captured.time.monotonic_us;
         if loudest(audio.view()) >= self.threshold {
-            let length = (audio.view().seconds() * 1e6) as u64;
-            self.until_us = Some(now + length + self.hangover_us);
+            self.until_us = captured.end_us().map(|end| end + self.hangover_us);
             return true;
         }
         self.until_us.is_some_and(|until| now < until)

@@ -114,23 +114,19 @@ pub(super) struct Shutter {
     waiting: VecDeque<Captured>,
     /// Of the samples that wait.
     bytes: usize,
+    /// How much later than its time an edge may be reported.
+    late_us: u64,
     /// Until when all edges are known.
     known_us: u64,
     ended: bool,
-    /// Whether it was said that something does not fit.
-    said: bool,
+    /// Whether it was said that edges were lost, and that memory is full.
+    said_lost: bool,
+    said_full: bool,
 }
 
-/// When a sample ends, on the monotonic clock: pictures take no time.
+/// When it ends, on the monotonic clock.
 fn end(captured: &Captured) -> u64 {
-    let length_us = match &captured.content {
-        Content::Sample(sample) => match &**sample {
-            Sample::Audio(audio) => (audio.view().seconds() * 1e6) as u64,
-            Sample::Image(_) => 0,
-        },
-        Content::Coded(_) | Content::Missing(_) => 0,
-    };
-    captured.time.monotonic_us.saturating_add(length_us)
+    captured.end_us().unwrap_or(captured.time.monotonic_us)
 }
 
 fn bytes(captured: &Captured) -> usize {
@@ -141,6 +137,13 @@ fn bytes(captured: &Captured) -> usize {
         },
         Content::Coded(coded) => coded.file.len(),
         Content::Missing(_) => 0,
+    }
+}
+
+/// Warns of `what`, unless that was `said`.
+fn say_once(said: &mut bool, what: &str) {
+    if !std::mem::replace(said, true) {
+        log::warn!("{what}; this is said once");
     }
 }
 
@@ -161,6 +164,10 @@ impl Shutter {
     }
 
     fn opening(config: &config::Trigger, open: Open) -> Self {
+        let gpio = &config.gpio;
+        // The kernel's edges are there at once. A polled one has the time of its first
+        // sight, and is reported by the first poll after its level has held.
+        let late_us = if gpio.poll_us > 0 { u64::from(gpio.debounce_us) + u64::from(gpio.poll_us) } else { 0 };
         Self {
             open,
             line: None,
@@ -173,18 +180,21 @@ impl Shutter {
             left: 0,
             waiting: VecDeque::new(),
             bytes: 0,
+            late_us,
             known_us: 0,
             ended: false,
-            said: false,
+            said_lost: false,
+            said_full: false,
         }
     }
 
     /// Takes the next sample, or the end of the source.
     pub(super) fn take(&mut self, captured: Option<Captured>) {
         let now = captured.as_ref().map_or(self.known_us, end);
-        // Edges until now are there to be read: a sample is handed on after its end.
+        // A sample is handed on after its end: edges until then are there to be read, but
+        // for what is still debounced.
         self.read(now);
-        self.known_us = self.known_us.max(now);
+        self.known_us = self.known_us.max(now.saturating_sub(self.late_us));
         match captured {
             Some(captured) => {
                 self.bytes += bytes(&captured);
@@ -220,18 +230,15 @@ impl Shutter {
 
     fn edge(&mut self, edge: &Edge) {
         if edge.lost > 0 {
-            self.say(&format!("{} edges of the trigger came faster than samples, and were lost", edge.lost));
+            say_once(
+                &mut self.said_lost,
+                &format!("{} edges of the trigger came faster than samples, and were lost", edge.lost),
+            );
         }
         if self.edges.len() == MAX_EDGES {
             self.edges.pop_back();
         }
         self.edges.push_back(u64::try_from(edge.at.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    fn say(&mut self, what: &str) {
-        if !std::mem::replace(&mut self.said, true) {
-            log::warn!("{what}; this is said once");
-        }
     }
 
     /// The next sample of which is known what becomes of it.
@@ -258,7 +265,8 @@ impl Shutter {
                 } else {
                     if full {
                         let mib = MAX_WAITING >> 20;
-                        self.say(&format!("trigger.before_ms is longer than {mib} MiB of samples"));
+                        let what = format!("what the trigger may still ask for is more than {mib} MiB of samples");
+                        say_once(&mut self.said_full, &what);
                     }
                     Verdict::Withheld
                 }
@@ -278,9 +286,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Edges at these times, in ms, each there once the clock has come to it.
+    /// Edges at these times, in ms, each there once the clock is `reported` ms past it.
     struct Mock {
         edges: VecDeque<u64>,
+        reported: u64,
         clock_ms: Arc<AtomicU64>,
     }
 
@@ -292,7 +301,7 @@ mod tests {
                     self.edges.pop_front();
                     Err(Missing::failed("broken", "mend it"))
                 }
-                Some(&at) if at <= self.clock_ms.load(Ordering::SeqCst) => {
+                Some(&at) if at + self.reported <= self.clock_ms.load(Ordering::SeqCst) => {
                     self.edges.pop_front();
                     Ok(Some(Edge { at: Duration::from_millis(at), rising: true, lost: 0 }))
                 }
@@ -314,9 +323,25 @@ mod tests {
         late: u64,
         content: impl Fn(u64) -> Content,
     ) -> (Vec<u64>, usize, usize) {
-        let config: config::Trigger = toml::from_str(&format!("gpio = {{ chip = 'c', line = 1 }}\n{config}")).unwrap();
+        run_on("", 0, config, edges, count, late, content)
+    }
+
+    /// The same on a line with these further keys, whose edges are `reported` so many ms
+    /// after their time.
+    fn run_on(
+        gpio: &str,
+        reported: u64,
+        config: &str,
+        edges: &[u64],
+        count: u64,
+        late: u64,
+        content: impl Fn(u64) -> Content,
+    ) -> (Vec<u64>, usize, usize) {
+        let text = format!("gpio = {{ chip = 'c', line = 1{gpio} }}\n{config}");
+        let config: config::Trigger = toml::from_str(&text).unwrap();
         let clock_ms = Arc::new(AtomicU64::new(0));
-        let mut lines = vec![Mock { edges: edges.iter().copied().collect(), clock_ms: Arc::clone(&clock_ms) }];
+        let mut lines =
+            vec![Mock { edges: edges.iter().copied().collect(), reported, clock_ms: Arc::clone(&clock_ms) }];
         let open = move || match lines.pop() {
             Some(line) => Ok(Box::new(line) as Box<dyn Line>),
             None => Err(Missing::none("gone", "look")),
@@ -372,6 +397,18 @@ mod tests {
         let block = |_| Content::Sample(Arc::new(Sample::Audio(Audio::new(1000, 1, vec![0.0; 10]).unwrap())));
         assert_eq!(run("", &[25], 10, 10, block).0, [2]);
         assert_eq!(run("hold_ms = 10\nbefore_ms = 10", &[45], 10, 10, block).0, [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_polled_line_is_waited_for_until_its_edges_are_debounced() {
+        let polled = ", debounce_us = 20000, poll_us = 5000";
+        let of = |config, late| run_on(polled, 25, config, &[25, 61], 10, late, |_| picture());
+        for late in [0, 7] {
+            assert_eq!(of("", late), (vec![3, 7], 8, 0), "{late}");
+            assert_eq!(of("before_ms = 10", late).0, [2, 3, 6, 7], "{late}");
+        }
+        let block = |_| Content::Sample(Arc::new(Sample::Audio(Audio::new(1000, 1, vec![0.0; 10]).unwrap())));
+        assert_eq!(run_on(polled, 25, "", &[25], 10, 10, block).0, [2]);
     }
 
     #[test]
