@@ -2,7 +2,7 @@
 
 use crate::body::Body;
 use crate::config::{self, Config};
-use crate::encode::StreamEncoder;
+use crate::encode::{Encoded, StreamEncoder};
 use crate::latency::{Latency, Quantiles};
 use crate::queue::Queue;
 use crate::send;
@@ -10,10 +10,11 @@ use crate::service::Service;
 use crate::source::{self, Captured, Content, Source, Time};
 use crate::spool::{self, Shared, Spool, Standing};
 use crate::stop::Stop;
-use afferent_codec::Registry;
+use afferent_codec::{Container, Gap, Geometry, Registry, gap};
 use afferent_journal::{Disk, RealDisk, SyncPolicy};
 use afferent_media::{Bytes, Code, Error, Modality, Result};
 use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -207,6 +208,8 @@ fn spool_stage(
             spool.wait(PATIENCE);
             spool.free()?;
         }
+        // Still full, and the agent stops: no more is accepted than the limit allows.
+        let batch = if spool.full() { refused(batch) } else { batch };
         for sample in batch {
             fresh.extend(sample.whole_us.map(|whole_us| (sample.stream, whole_us)));
             spool.push(sample.stream, sample.meta, &sample.body)?;
@@ -227,6 +230,29 @@ fn spool_stage(
     }
     spool.close()?;
     Ok((captured && shared.drained(), latencies.iter().map(Latency::quantiles).collect()))
+}
+
+/// In place of a batch that a full spool does not take: a gap for each stream that says how
+/// much it was. What a source will give again, from its position on, is no gap.
+fn refused(batch: VecDeque<Encoded>) -> VecDeque<Encoded> {
+    let mut missing: BTreeMap<u32, (u64, i64)> = BTreeMap::new();
+    for sample in batch {
+        let lost = match gap::read(&sample.body) {
+            Some(gap) => gap.missing,
+            None if sample.meta.position.is_some() => continue,
+            None => match Container::parse(&sample.body).map(|container| container.header.geometry) {
+                Ok(Geometry::Audio(shape)) => shape.frames,
+                _ => 1,
+            },
+        };
+        missing.entry(sample.stream).or_insert((0, sample.meta.captured_us)).0 += lost;
+    }
+    let gaps = missing.into_iter().map(|(stream, (missing, captured_us))| {
+        let reason = "the spool was full when the agent was stopped".to_owned();
+        log::warn!("stream {stream}: {missing} missing: {reason}");
+        Encoded::gap(stream, captured_us, &Gap { missing, reason })
+    });
+    gaps.collect()
 }
 
 /// How the spool of a configuration stands, without running the agent.

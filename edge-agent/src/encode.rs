@@ -21,6 +21,16 @@ pub struct Encoded {
     pub whole_us: Option<u64>,
 }
 
+impl Encoded {
+    /// A gap of a stream, from what was captured at `captured_us` on.
+    pub(crate) fn gap(stream: u32, captured_us: i64, gap: &Gap) -> Self {
+        let mut body = Vec::new();
+        let parts = record(gap, &mut body);
+        let meta = Meta { sample_id: String::new(), backfill: false, captured_us, encode_us: 0, parts, position: None };
+        Self { stream, meta, body, whole_us: None }
+    }
+}
+
 /// The longest body that a frame of the link holds, with room for its header.
 const MAX_BODY: u64 = (MAX_FRAME - 1024) as u64;
 
