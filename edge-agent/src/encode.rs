@@ -6,7 +6,7 @@ use crate::spool::Meta;
 use afferent_codec::{Chunk, Gap, ImageDecoder, Limits, Registry, SampleEncoder, gap};
 use afferent_link::frame::MAX_FRAME;
 use afferent_media::{Bytes, Code, Error, Image, Modality, RateParts, Result, Sample};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// An encoded sample on its way to the spool.
 pub struct Encoded {
@@ -30,6 +30,9 @@ impl Encoded {
         Self { stream, meta, body, whole_us: None }
     }
 }
+
+/// How often a stream whose samples cannot be encoded is logged.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// The longest body that a frame of the link holds, with room for its header.
 const MAX_BODY: u64 = (MAX_FRAME - 1024) as u64;
@@ -62,6 +65,9 @@ pub struct StreamEncoder {
     /// Size of the last body: a good guess of the next one's.
     guess: usize,
     dropped: u64,
+    /// When a failure was last logged, and how many there were since.
+    said: Option<Instant>,
+    unsaid: u64,
 }
 
 impl StreamEncoder {
@@ -84,6 +90,8 @@ impl StreamEncoder {
             decoder: None,
             guess: 0,
             dropped: 0,
+            said: None,
+            unsaid: 0,
         })
     }
 
@@ -123,7 +131,7 @@ impl StreamEncoder {
         };
         let encode_us = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
         let parts = encoded.and_then(fits).unwrap_or_else(|error| {
-            log::warn!("stream {}: {error}", self.stream);
+            self.say(&error);
             self.dropped = units;
             let missing = units.max(1);
             record(&Gap { missing, reason: format!("{}: {}", error.code(), error.what()) }, &mut body)
@@ -139,6 +147,19 @@ impl StreamEncoder {
         };
         let whole_us = whole_us.filter(|_| self.dropped == 0);
         Encoded { stream: self.stream, meta, body, whole_us }
+    }
+
+    /// Logs a failure, unless another was just logged: every one is in its gap.
+    fn say(&mut self, error: &Error) {
+        if self.said.is_some_and(|said| said.elapsed() < QUIET) {
+            self.unsaid += 1;
+            return;
+        }
+        match std::mem::take(&mut self.unsaid) {
+            0 => log::warn!("stream {}: {error}", self.stream),
+            more => log::warn!("stream {}: {error} (and {more} failures before it that were not logged)", self.stream),
+        }
+        self.said = Some(Instant::now());
     }
 
     fn encode_coded(&mut self, coded: &Coded, body: &mut Vec<u8>) -> Result<RateParts> {

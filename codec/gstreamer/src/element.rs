@@ -2,18 +2,22 @@
 
 use crate::pipeline::Pipeline;
 use afferent_codec::Tier;
-use afferent_media::process::{Program, listen};
+use afferent_media::process::Program;
 use afferent_media::{Code, Error, Result};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// How long GStreamer has to say whether it has an element: the first time it reads all
 /// its plugins.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What `gst-inspect-1.0` says of an element that it does not know, in the C locale.
+const UNKNOWN: &str = "No such element or plugin";
 
 /// What an element writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub struct Element {
     pub tier: Tier,
     /// Its name as the one preset of a codec.
     pub(crate) preset: &'static [&'static str],
+    /// SPDX expression of its plugin's licence, or of the library in it where that one's
+    /// is stricter. What a board's driver below it is under, is the maker's.
+    pub(crate) licence: &'static str,
     /// The planes that it is given.
     format: &'static str,
     /// What brings them to where it reads them.
@@ -45,6 +52,9 @@ pub struct Element {
     caps: &'static [&'static str],
 }
 
+/// The licence of most plugins.
+const LGPL: &str = "LGPL-2.1-or-later";
+
 /// Names, properties and caps as the elements' own documentation has them (`gst-inspect-1.0`;
 /// NVIDIA's Accelerated GStreamer guide for `nv*`; the kernel's control names for `v4l2*`).
 const ELEMENTS: [Element; 8] = [
@@ -53,6 +63,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::Jpeg,
         tier: Tier::Software,
         preset: &["jpegenc"],
+        licence: LGPL,
         format: "I420",
         upload: &[],
         properties: &["quality={}"],
@@ -63,6 +74,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::Jpeg,
         tier: Tier::Hardware,
         preset: &["nvjpegenc"],
+        licence: LGPL,
         format: "I420",
         upload: &[],
         properties: &["quality={}"],
@@ -73,6 +85,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::Jpeg,
         tier: Tier::Hardware,
         preset: &["v4l2jpegenc"],
+        licence: LGPL,
         format: "I420",
         upload: &[],
         properties: &["extra-controls=controls,compression_quality={}"],
@@ -83,6 +96,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::H264,
         tier: Tier::Software,
         preset: &["x264enc"],
+        licence: "GPL-2.0-or-later",
         format: "I420",
         upload: &[],
         // One thread, like the other codecs; a quantiser of its own for I frames would
@@ -103,6 +117,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::H264,
         tier: Tier::Software,
         preset: &["openh264enc"],
+        licence: "BSD-2-Clause",
         format: "I420",
         upload: &[],
         // Its rate control has no constant quantiser, but limits.
@@ -114,6 +129,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::H264,
         tier: Tier::Hardware,
         preset: &["v4l2h264enc"],
+        licence: LGPL,
         format: "I420",
         upload: &[],
         properties: &["extra-controls=controls,h264_i_frame_period=1,video_gop_size=1,repeat_sequence_header=1,\
@@ -126,6 +142,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::H264,
         tier: Tier::Hardware,
         preset: &["nvv4l2h264enc"],
+        licence: LGPL,
         format: "NV12",
         // It reads the Jetson's own memory only.
         upload: &["nvvidconv", "!", "video/x-raw(memory:NVMM),format=NV12", "!"],
@@ -143,6 +160,7 @@ const ELEMENTS: [Element; 8] = [
         bitstream: Bitstream::H264,
         tier: Tier::Hardware,
         preset: &["vah264enc"],
+        licence: LGPL,
         format: "NV12",
         upload: &[],
         properties: &["key-int-max=1", "rate-control=cqp", "qpi={}"],
@@ -197,11 +215,18 @@ pub(crate) struct Tools {
     pub(crate) inspect: OsString,
     /// How long a frame may take.
     pub(crate) patience: Duration,
+    /// Elements that were found, with their plugins' versions: each is asked for once.
+    pub(crate) found: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { launch: "gst-launch-1.0".into(), inspect: "gst-inspect-1.0".into(), patience: Pipeline::PATIENCE }
+        Self {
+            launch: "gst-launch-1.0".into(),
+            inspect: "gst-inspect-1.0".into(),
+            patience: Pipeline::PATIENCE,
+            found: Arc::default(),
+        }
     }
 }
 
@@ -218,32 +243,46 @@ pub(crate) fn not_started(tool: &OsString, cause: std::io::Error) -> Error {
 impl Tools {
     /// Asks GStreamer for an element, and returns the version of the plugin that has it.
     pub(crate) fn check(&self, element: &str) -> Result<String> {
+        // Others wait: GStreamer reads its plugins once, and not twice at the same time.
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(version) = found.get(element) {
+            return Ok(version.clone());
+        }
+        let version = self.ask(element)?;
+        found.insert(element.to_owned(), version.clone());
+        Ok(version)
+    }
+
+    fn ask(&self, element: &str) -> Result<String> {
         let mut command = Command::new(&self.inspect);
         command.arg(element).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut program = Program::start(&mut command).map_err(|e| not_started(&self.inspect, e))?;
-        if let Some(stderr) = program.stderr() {
-            listen(format!("gst-inspect-1.0 {element}"), stderr);
-        }
-        let (sender, said) = sync_channel(1);
-        if let Some(stdout) = program.stdout() {
-            thread::spawn(move || {
-                let mut text = String::new();
-                // No element has as much to say.
-                let read = stdout.take(1 << 20).read_to_string(&mut text);
-                let _ = sender.send(read.map(|_| text));
-            });
-        }
-        let text = said.recv_timeout(PATIENCE).map_err(|e| {
-            let what = format!("GStreamer did not say within {} s whether it has `{element}`", PATIENCE.as_secs());
-            Error::new(Code::Io, what, format!("try `gst-inspect-1.0 {element}` by hand")).caused_by(e)
-        })?;
+        let said = program.stdout().map(collect);
+        let words = program.stderr().map(collect);
+        let wait = |text: Option<Receiver<std::io::Result<Vec<u8>>>>| {
+            let Some(text) = text else { return Ok(String::new()) };
+            let text = text.recv_timeout(PATIENCE).map_err(|e| {
+                let what = format!("GStreamer did not say within {} s whether it has `{element}`", PATIENCE.as_secs());
+                Error::new(Code::Io, what, format!("try `gst-inspect-1.0 {element}` by hand")).caused_by(e)
+            })?;
+            let text = text.map_err(|e| Error::io("reading from gst-inspect-1.0", e))?;
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        };
+        let text = wait(said)?;
+        let words = wait(words)?;
         let status = program.end(false).map_err(|e| Error::io("waiting for gst-inspect-1.0", e))?;
-        let text = text.map_err(|e| Error::io("reading from gst-inspect-1.0", e))?;
         if !status.success() {
+            if words.contains(UNKNOWN) || text.contains(UNKNOWN) {
+                return Err(Error::new(
+                    Code::NotFound,
+                    format!("this machine's GStreamer has no element `{element}`"),
+                    "install the plugin that has it, or name an encoder that this board has (`afferent-agent board`)",
+                ));
+            }
             return Err(Error::new(
-                Code::NotFound,
-                format!("this machine's GStreamer has no element `{element}`"),
-                "install the plugin that has it, or name an encoder that this board has (`afferent-agent board`)",
+                Code::Io,
+                format!("gst-inspect-1.0 {element} ended with {status}; its last words: {}", last(&words)),
+                format!("try `gst-inspect-1.0 {element}` by hand"),
             ));
         }
         let version = text.lines().find_map(|line| line.trim().strip_prefix("Version ")).map(str::trim);
@@ -251,9 +290,28 @@ impl Tools {
     }
 }
 
+/// What comes until its end, read on a thread of its own.
+fn collect(from: impl Read + Send + 'static) -> Receiver<std::io::Result<Vec<u8>>> {
+    let (sender, text) = sync_channel(1);
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // No element has as much to say.
+        let read = from.take(1 << 20).read_to_end(&mut bytes);
+        let _ = sender.send(read.map(|_| bytes));
+    });
+    text
+}
+
+/// The last line that is not empty, within bounds.
+fn last(words: &str) -> String {
+    let line = words.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    line.unwrap_or("it said nothing").chars().take(300).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn elements_are_found_by_name() {
@@ -271,9 +329,39 @@ mod tests {
         let tools = Tools { inspect: "no-such-tool".into(), ..Tools::default() };
         let error = tools.check("jpegenc").unwrap_err();
         assert!(error.code() == Code::NotFound && error.remedy().contains("gstreamer1.0-tools"), "{error}");
-        // Any program that fails stands for a GStreamer without the element.
+        // A failure that says nothing of the element is none of the element's.
         let tools = Tools { inspect: "false".into(), ..Tools::default() };
         let error = tools.check("nvjpegenc").unwrap_err();
+        assert!(error.code() == Code::Io && error.what().contains("exit status: 1"), "{error}");
+    }
+
+    /// A program that stands for `gst-inspect-1.0`.
+    fn tool(script: &str) -> (tempfile::TempDir, Tools) {
+        let folder = tempfile::tempdir().unwrap();
+        let inspect = folder.path().join("inspect");
+        std::fs::write(&inspect, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&inspect, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let tools = Tools { inspect: inspect.into(), ..Tools::default() };
+        (folder, tools)
+    }
+
+    #[test]
+    fn an_element_is_asked_for_once() {
+        let (folder, tools) = tool("echo \"$1\" >> \"$0.asked\"; echo '  Version  1.2.3'");
+        for _ in 0..3 {
+            assert_eq!(tools.clone().check("x").unwrap(), "1.2.3");
+        }
+        assert_eq!(std::fs::read_to_string(folder.path().join("inspect.asked")).unwrap(), "x\n");
+    }
+
+    #[test]
+    fn a_check_that_fails_says_how() {
+        let (_folder, tools) = tool("echo \"No such element or plugin '$1'\"; exit 255");
+        let error = tools.check("nvjpegenc").unwrap_err();
         assert!(error.code() == Code::NotFound && error.what().contains("`nvjpegenc`"), "{error}");
+        let (_folder, tools) = tool("echo no registry >&2; kill -SEGV $$");
+        let error = tools.check("x").unwrap_err();
+        assert!(error.code() == Code::Io && error.what().contains("signal: 11"), "{error}");
+        assert!(error.what().contains("no registry"), "{error}");
     }
 }

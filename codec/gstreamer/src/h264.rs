@@ -22,7 +22,7 @@ use afferent_codec::{
     Chunk, Codec, ContainerWriter, Descriptor, ImageDecoder, ImageEncoder, Knob, Limits, Settings, Tier,
 };
 use afferent_media::{Bytes, Code, Error, Image, ImageView, PixelFormat, Result};
-use h264_reader::nal::sps::{ChromaFormat, SeqParameterSet};
+use h264_reader::nal::sps::{ChromaFormat, FrameMbsFlags, SeqParameterSet};
 use h264_reader::nal::{Nal, RefNal};
 
 /// The quantiser.
@@ -50,18 +50,28 @@ impl H264 {
         let implementation = "GStreamer (subprocess)".to_owned();
         let presets = &["x264enc", "openh264enc"];
         Self {
-            descriptor: Descriptor { implementation, presets, ..crate::descriptor("h264", Some(KNOB)) },
+            // Of the two encoders; the decoders' are LGPL and BSD.
+            descriptor: Descriptor {
+                implementation,
+                presets,
+                ..crate::descriptor("h264", Some(KNOB), "GPL-2.0-or-later AND BSD-2-Clause")
+            },
             tools: Tools::default(),
         }
     }
 
     /// With one element, whose plugin has this version.
-    pub(crate) fn by(element: &'static Element, version: &str) -> Self {
+    pub(crate) fn by(element: &'static Element, version: &str, tools: Tools) -> Self {
         let implementation = format!("GStreamer {} {version} (subprocess)", element.name);
         let (tier, presets): (Tier, _) = (element.tier, element.preset);
         Self {
-            descriptor: Descriptor { implementation, tier, presets, ..crate::descriptor("h264", Some(KNOB)) },
-            tools: Tools::default(),
+            descriptor: Descriptor {
+                implementation,
+                tier,
+                presets,
+                ..crate::descriptor("h264", Some(KNOB), element.licence)
+            },
+            tools,
         }
     }
 }
@@ -156,6 +166,9 @@ pub struct Unit {
     pub width: u32,
     /// Height of the picture in pixels.
     pub height: u32,
+    /// Width and height of what is coded: whole macroblocks, of which the picture is
+    /// a part. A decoder takes memory for all of it.
+    pub frame: (u32, u32),
     /// Bytes of its slices, without the start codes before them.
     pub coded: usize,
 }
@@ -165,12 +178,14 @@ impl Unit {
     /// its picture is.
     ///
     /// # Errors
-    /// [`Code::Corrupt`] unless it has one sequence parameter set, a picture parameter
-    /// set and slices of an IDR picture alone, at 4:2:0 and 8 bits.
+    /// [`Code::Corrupt`] unless it has one sequence parameter set (which some encoders
+    /// repeat, byte for byte), a picture parameter set and slices of an IDR picture alone,
+    /// at 4:2:0 and 8 bits.
     pub fn of(bytes: &[u8]) -> Result<Self> {
         let wrong = |what: &str| Error::new(Code::Corrupt, format!("the H.264 access unit {what}"), "encode it again");
         let mut starts = memchr::memmem::find_iter(bytes, b"\0\0\x01").map(|at| at + 3).peekable();
-        let (mut size, mut parameters, mut pictures, mut coded) = (None, false, 0, 0);
+        let mut sequence: Option<(&[u8], _, _)> = None;
+        let (mut parameters, mut pictures, mut coded) = (false, 0, 0);
         while let Some(start) = starts.next() {
             let end = starts.peek().map_or(bytes.len(), |next| next - 3);
             // Zeros before the next start code belong to no unit.
@@ -183,6 +198,8 @@ impl Unit {
                     pictures += usize::from(nal.get(1).is_some_and(|byte| byte & 0x80 != 0));
                     coded += nal.len();
                 }
+                7 if sequence.is_some_and(|(first, ..)| first == nal) => {}
+                7 if sequence.is_some() => return Err(wrong("has two sequence parameter sets")),
                 7 => {
                     let read = SeqParameterSet::from_bits(RefNal::new(nal, &[], true).rbsp_bits());
                     let sps = read.map_err(|_| wrong("has a damaged sequence parameter set"))?;
@@ -194,9 +211,8 @@ impl Unit {
                     }
                     let of = sps.pixel_dimensions().ok().filter(|&(width, height)| width > 0 && height > 0);
                     let of = of.ok_or_else(|| wrong("has a picture of no size"))?;
-                    if size.replace(of).is_some_and(|other| other != of) {
-                        return Err(wrong("has pictures of two sizes"));
-                    }
+                    let frame = frame(&sps).ok_or_else(|| wrong("has a picture of no size"))?;
+                    sequence = Some((nal, of, frame));
                 }
                 8 => parameters = true,
                 // Supplements, delimiters, filler.
@@ -204,13 +220,24 @@ impl Unit {
                 _ => return Err(wrong("is not one IDR picture")),
             }
         }
-        match size {
-            Some((width, height)) if parameters && pictures == 1 && width % 2 == 0 && height % 2 == 0 => {
-                Ok(Self { width, height, coded })
+        match sequence {
+            Some((_, (width, height), frame)) if parameters && pictures == 1 && width % 2 == 0 && height % 2 == 0 => {
+                Ok(Self { width, height, frame, coded })
             }
             _ => Err(wrong("does not stand alone")),
         }
     }
+}
+
+/// Sides of the coded frame in pixels, before anything is cropped from it.
+fn frame(sps: &SeqParameterSet) -> Option<(u32, u32)> {
+    let field_pairs = match sps.frame_mbs_flags {
+        FrameMbsFlags::Frames => 1,
+        FrameMbsFlags::Fields { .. } => 2,
+    };
+    let width = sps.pic_width_in_mbs_minus1.checked_add(1)?.checked_mul(16)?;
+    let height = sps.pic_height_in_map_units_minus1.checked_add(1)?.checked_mul(16 * field_pairs)?;
+    Some((width, height))
 }
 
 struct Decoder {
@@ -232,7 +259,8 @@ impl ImageDecoder for Decoder {
             return Err(corrupt(format!("the H.264 chunk ends with {flags}, which says nothing")));
         }
         let unit = Unit::of(bytes)?;
-        self.limits.check_image(unit.width, unit.height)?;
+        // Of what is coded: little of it may be left by the crop.
+        self.limits.check_image(unit.frame.0, unit.frame.1)?;
         // GStreamer's rows of planes are multiples of 4 bytes.
         let (width, height) = (unit.width as usize, unit.height as usize);
         let (row, chroma_row) = (width.next_multiple_of(4), (width / 2).next_multiple_of(4));

@@ -27,7 +27,7 @@ impl Jpeg {
             implementation: format!("GStreamer {} {version} (subprocess)", element.name),
             presets: element.preset,
             extension: same.extension,
-            ..crate::descriptor(same.id, same.knob)
+            ..crate::descriptor(same.id, same.knob, element.licence)
         };
         Self { descriptor, element, tools, software }
     }

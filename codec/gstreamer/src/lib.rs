@@ -38,7 +38,7 @@ pub fn add(registry: &mut Registry, element: &str) -> Result<()> {
     let version = tools.check(element.name)?;
     match element.bitstream {
         Bitstream::Jpeg => registry.add(jpeg::Jpeg::new(element, &version, tools)),
-        Bitstream::H264 => registry.add(h264::H264::by(element, &version)),
+        Bitstream::H264 => registry.add(h264::H264::by(element, &version, tools)),
     }
     Ok(())
 }
@@ -49,8 +49,8 @@ pub fn register(registry: &mut Registry) {
     registry.add(h264::H264::new());
 }
 
-/// What an image codec of this crate says of itself.
-fn descriptor(id: &'static str, knob: Option<Knob>) -> Descriptor {
+/// What an image codec of this crate says of itself, with the licence of its elements.
+fn descriptor(id: &'static str, knob: Option<Knob>, licence: &'static str) -> Descriptor {
     Descriptor {
         id,
         version: 1,
@@ -69,7 +69,7 @@ fn descriptor(id: &'static str, knob: Option<Knob>) -> Descriptor {
         progressive: false,
         synthesis: false,
         presets: &[],
-        licence: "LGPL-2.1-or-later",
+        licence,
         extension: id,
     }
 }

@@ -10,9 +10,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much longer the first frame may take: GStreamer reads its plugins, and an encoder
-/// starts its device.
-const START: Duration = Duration::from_secs(20);
+/// How much longer the first frame may take: an encoder starts its device. GStreamer has
+/// read its plugins by then, when the element was checked. Whoever stops the agent waits
+/// for the frame in the encoder: well under the 30 s that systemd leaves it.
+const START: Duration = Duration::from_secs(5);
 /// Bytes of one read, and how many reads may wait.
 const CHUNK: usize = 64 << 10;
 const CHUNKS: usize = 16;
@@ -175,7 +176,7 @@ impl Pipeline {
         }
         Ok(Self {
             name: name.to_owned(),
-            patience: tools.patience + START.min(4 * tools.patience),
+            patience: tools.patience + START.min(tools.patience),
             program,
             input: Some(input),
             output,
@@ -188,12 +189,16 @@ impl Pipeline {
     ///
     /// After an error the pipeline is of no more use.
     pub(crate) fn exchange(&mut self, frame: Vec<u8>, patience: Duration) -> Result<Vec<u8>> {
-        // The line break after the last frame may still be on its way.
-        while let Ok(chunk) = self.output.try_recv() {
-            self.framing.push(&chunk);
-        }
-        if !self.framing.is_idle() {
-            return Err(self.wrong("wrote more frames than it was given"));
+        // The line break after the last frame may still be on its way, and nothing else:
+        // a program that never stops writing is not read on.
+        loop {
+            if !self.framing.is_idle() {
+                return Err(self.wrong("wrote more frames than it was given"));
+            }
+            match self.output.try_recv() {
+                Ok(chunk) => self.framing.push(&chunk),
+                Err(_) => break,
+            }
         }
         match self.input.as_ref().map(|input| input.try_send(frame)) {
             Some(Ok(())) => {}

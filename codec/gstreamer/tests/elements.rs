@@ -169,7 +169,7 @@ fn damaged_pictures_are_errors() {
     let container = Container::parse(&file).unwrap();
     let whole = container.chunks[0];
     let unit = Unit::of(&whole.bytes[..whole.bytes.len() - 1]).unwrap();
-    assert_eq!((unit.width, unit.height), (320, 240));
+    assert_eq!((unit.width, unit.height, unit.frame), (320, 240, (320, 240)));
     let mut out = Image::default();
     let mut decode = |bytes: &[u8]| decoder.decode(&[afferent_codec::Chunk { bytes, ..whole }], &mut out);
     decode(whole.bytes).unwrap();
@@ -186,6 +186,22 @@ fn damaged_pictures_are_errors() {
     let small = Limits { max_pixels: 320 * 240 - 1, ..Limits::default() };
     let error = registry.get("h264").unwrap().image_decoder(&small).unwrap().decode(&[whole], &mut out).unwrap_err();
     assert_eq!(error.code(), Code::Limit);
+    // What is cropped away is decoded all the same, and counts.
+    let (_, file) = encode(&registry, "h264", 20.0, &picture(306, 226, PixelFormat::I420));
+    let cropped = Container::parse(&file).unwrap();
+    let bytes = cropped.chunks[0].bytes;
+    let unit = Unit::of(&bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!((unit.width, unit.height, unit.frame), (306, 226, (320, 240)));
+    let mut decoder = registry.get("h264").unwrap().image_decoder(&small).unwrap();
+    assert_eq!(decoder.decode(&cropped.chunks, &mut out).unwrap_err().code(), Code::Limit);
+    // Another parameter set than the first, or the same again.
+    let unit = &bytes[..bytes.len() - 1];
+    let starts: Vec<_> = unit.windows(3).enumerate().filter(|(_, w)| *w == [0, 0, 1]).map(|(at, _)| at).collect();
+    let set = starts.iter().position(|&at| unit[at + 3] & 0x1f == 7).unwrap();
+    let set = &unit[starts[set]..starts[set + 1]];
+    Unit::of(&[set, unit].concat()).unwrap();
+    let other = &whole.bytes[..whole.bytes.len() - 1];
+    assert_eq!(Unit::of(&[set, other].concat()).unwrap_err().code(), Code::Corrupt);
 }
 
 #[test]
