@@ -22,13 +22,6 @@ impl<'a> Cubic<'a> {
         Self { x, y, slope }
     }
 
-    /// The value at `x`; outside the points, that of the nearest.
-    pub(super) fn at(&self, x: f64) -> f64 {
-        let last = self.x.len() - 1;
-        let segment = self.x.partition_point(|&point| point <= x).saturating_sub(1).min(last - 1);
-        self.within(segment, x.clamp(self.x[0], self.x[last]))
-    }
-
     /// The integral from `from` to `to`, both between the first and the last point.
     pub(super) fn integral(&self, from: f64, to: f64) -> f64 {
         let pieces = self.x.windows(2).enumerate().filter_map(|(segment, ends)| {
@@ -108,6 +101,14 @@ fn akima(secant: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Cubic<'_> {
+        /// The value at `x`, between the first and the last point.
+        fn at(&self, x: f64) -> f64 {
+            let segment = self.x.partition_point(|&point| point <= x).saturating_sub(1).min(self.x.len() - 2);
+            self.within(segment, x)
+        }
+    }
 
     proptest! {
         #[test]
