@@ -7,6 +7,7 @@ use afferent_media::{Code, Error, Result};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -169,6 +170,16 @@ const ELEMENTS: [Element; 8] = [
 ];
 
 impl Element {
+    /// The quantisers that a H.264 element obeys: of others it takes another one, and
+    /// says nothing.
+    pub(crate) fn quantisers(&self) -> RangeInclusive<i32> {
+        match self.name {
+            "x264enc" => 0..=50,
+            "openh264enc" => 12..=51,
+            _ => 0..=51,
+        }
+    }
+
     /// The element of this name.
     ///
     /// # Errors

@@ -94,12 +94,17 @@ impl Codec for H264 {
     fn image_encoder(&self, settings: &Settings) -> Result<Box<dyn ImageEncoder>> {
         let (preset, quantiser) = settings.resolve(&self.descriptor)?;
         let element = Element::named(preset)?;
+        let quantiser = quantiser.unwrap_or(KNOB.default) as i32;
+        let obeyed = element.quantisers();
+        if !obeyed.contains(&quantiser) {
+            return Err(Error::new(
+                Code::Config,
+                format!("{} does not obey quantiser {quantiser}", element.name),
+                format!("use one from {} to {}", obeyed.start(), obeyed.end()),
+            ));
+        }
         self.tools.check(element.name)?;
-        Ok(Box::new(Encoder {
-            element,
-            quantiser: quantiser.unwrap_or(KNOB.default) as i32,
-            pipeline: Kept::new(element.name, self.tools.clone()),
-        }))
+        Ok(Box::new(Encoder { element, quantiser, pipeline: Kept::new(element.name, self.tools.clone()) }))
     }
 
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {

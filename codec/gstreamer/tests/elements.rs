@@ -216,3 +216,11 @@ fn hardware_that_is_not_there_is_an_error_at_start() {
     assert_eq!(add(&mut Registry::new(), "filesink").unwrap_err().code(), Code::Config);
     assert!(Tier::Hardware > Tier::Software);
 }
+
+#[test]
+fn a_quantiser_that_an_element_would_not_obey_is_refused() {
+    let Some(registry) = with("x264enc") else { return };
+    let settings = Settings { knob: Some(51.0), ..Settings::default() };
+    let Err(error) = registry.get("h264").unwrap().image_encoder(&settings) else { panic!() };
+    assert!(error.to_string().contains("0 to 50"), "{error}");
+}
