@@ -197,7 +197,8 @@ fn weak(point: &OperatingPoint) -> bool {
 fn codec(point: &OperatingPoint) -> String {
     let mark = if weak(point) { "*" } else { "" };
     match &point.synthesis {
-        Some(_) => format!("{} {}{mark}", point.coder(), point.preset),
+        // The name is long as it is.
+        Some(_) => format!("{}{mark}", point.coder()),
         None => format!("{} {}{mark}", point.codec, point.preset),
     }
 }
