@@ -140,11 +140,18 @@ impl Board {
         let start = Instant::now();
         let mut text = Vec::new();
         let mut buffer = [0; 4096];
+        let mut silent = 0;
         loop {
             match self.shell.read(&mut buffer) {
                 Ok(0) => panic!("the board has ended"),
                 Ok(n) => text.extend_from_slice(&buffer[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    // On a busy machine the console may sleep on what was written to it.
+                    silent += 1;
+                    if silent % 10 == 0 {
+                        self.shell.write_all(b"\n").unwrap();
+                    }
+                }
                 Err(error) => panic!("{error}"),
             }
             let said = String::from_utf8_lossy(&text);

@@ -180,6 +180,7 @@ fn headless(file: &dyn File, first: u64, following: Option<u64>, recovery: &mut 
 /// Returns its length.
 fn newest(file: &mut dyn File, header: &SegmentHeader, max_record: u32, recovery: &mut Recovery) -> Result<u64> {
     let first = header.first;
+    let known = recovery.damaged.len();
     let mut walk = Walk::new(file, header.seed(), max_record)?;
     let length = walk.length();
     let mut records = 0;
@@ -229,6 +230,11 @@ fn newest(file: &mut dyn File, header: &SegmentHeader, max_record: u32, recovery
         file.set_len(end)
             .and_then(|()| file.sync())
             .map_err(|e| Error::io(format!("its torn tail cannot be cut at byte {end}"), e))?;
+    }
+    // The head of a lost record may claim more bytes than the file has, and is passed over
+    // for that. An end would make the file long enough for it to swallow what follows.
+    if recovery.damaged.len() > known {
+        return Ok(end);
     }
     // An end is a comfort: on a full disk the segment is kept without.
     match seal(file, header, records, end) {

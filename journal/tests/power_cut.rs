@@ -228,15 +228,47 @@ proptest! {
 
     #[test]
     fn what_was_durable_is_read_back(seed in any::<u64>(), actions in prop::collection::vec(action(), 1..80)) {
-        let mut model = Model::new(seed);
-        for action in &actions {
-            if model.act(action).is_err() {
-                model.mend();
-            }
-        }
-        model.cut();
-        model.mend();
+        history(seed, &actions);
     }
+}
+
+fn history(seed: u64, actions: &[Action]) {
+    let mut model = Model::new(seed);
+    for action in actions {
+        if model.act(action).is_err() {
+            model.mend();
+        }
+    }
+    model.cut();
+    model.mend();
+}
+
+#[test]
+fn a_lost_record_does_not_swallow_those_after_it() {
+    use Action::{Append, CutWithin, FailingSync, FailingWrite, Full, Kill, Sync};
+    let append = |length| Append { length, parts: 1 };
+    // Found at random: of a failed append the head reaches the disk, of the next one under
+    // its index nothing, of the one after that everything.
+    let actions = [
+        Kill,
+        append(0),
+        Kill,
+        Full,
+        append(0),
+        FailingWrite,
+        Sync,
+        append(0),
+        FailingWrite,
+        CutWithin { changes: 13 },
+        append(168),
+        append(28),
+        append(72),
+        append(279),
+        FailingSync { count: 1 },
+        Sync,
+        append(0),
+    ];
+    history(6_124_069_198_829_146_877, &actions);
 }
 
 #[test]
