@@ -140,18 +140,11 @@ impl Board {
         let start = Instant::now();
         let mut text = Vec::new();
         let mut buffer = [0; 4096];
-        let mut silent = 0;
         loop {
             match self.shell.read(&mut buffer) {
                 Ok(0) => panic!("the board has ended"),
                 Ok(n) => text.extend_from_slice(&buffer[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    // On a busy machine the console may sleep on what was written to it.
-                    silent += 1;
-                    if silent % 10 == 0 {
-                        self.shell.write_all(b"\n").unwrap();
-                    }
-                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(error) => panic!("{error}"),
             }
             let said = String::from_utf8_lossy(&text);
@@ -165,16 +158,16 @@ impl Board {
     /// Runs a command as root; its status and what it printed.
     fn status(&mut self, command: &str) -> (i32, String) {
         // The end is put together only when it is printed.
-        let line = format!("( {command} ) </dev/null 2>&1; echo \"<$?\"\">\"\n");
+        let line = format!("( {command} ) </dev/null 2>&1; echo \"<ended $?\"\">\"\n");
         self.shell.write_all(line.as_bytes()).unwrap();
         let mut said = String::new();
         loop {
             said += &self.read_until(">");
-            let ended =
-                said.rfind('<').and_then(|at| Some((at, said[at + 1..].trim_end().strip_suffix('>')?.parse().ok()?)));
-            if let Some((at, status)) = ended {
-                // The shell's prompt, which is all that stands before the output.
-                return (status, said[..at].trim_start_matches("# ").to_owned());
+            // The shell's prompt may follow.
+            let Some((before, after)) = said.rsplit_once("<ended ") else { continue };
+            if let Some(status) = after.split_once('>').and_then(|(status, _)| status.parse().ok()) {
+                // A prompt, which is all that stands before the output.
+                return (status, before.trim_start_matches(['#', ' ', '\n']).to_owned());
             }
         }
     }
