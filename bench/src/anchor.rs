@@ -14,6 +14,7 @@
 //! no part of their time; an own codec's time has its conversion in it. All run on one
 //! thread.
 
+use crate::agent::cpu;
 use crate::folder;
 use afferent_codec::{Container, Limits, Registry, SampleDecoder, SampleEncoder, Settings};
 use afferent_codec_conventional::open;
@@ -24,7 +25,7 @@ use afferent_media::manifest::Manifest;
 use afferent_media::resize::{Filter, resize};
 use afferent_media::{Code, Error, Image, Modality, PixelFormat, Result, Sample};
 use comfy_table::{Table, presets};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 use serde::Serialize;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -432,12 +433,6 @@ impl Quality {
     }
 }
 
-/// The CPU time of this thread in seconds.
-fn cpu() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
 impl Sequence {
     fn new(frames: Vec<Image>, fps: u32, work: &Path) -> Result<Self> {
         let sequence = Self { frames, fps, work: work.to_path_buf() };
@@ -505,9 +500,9 @@ impl Sequence {
             for frame in &self.frames {
                 let sample = Sample::Image(frame.clone());
                 let mut file = Vec::new();
-                let start = cpu();
+                let start = cpu(ClockId::ThreadCPUTime);
                 let parts = encoder.encode(&sample, &mut file)?;
-                spent += cpu() - start;
+                spent += cpu(ClockId::ThreadCPUTime) - start;
                 bytes[0] += parts.storage().0;
                 bytes[1] += parts.codec().0;
                 if let Sample::Image(decoded) = decoder.decode(&Container::parse(&file)?)? {
