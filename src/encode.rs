@@ -9,7 +9,8 @@ use std::time::Instant;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Picture (.jpg, .png, .webp) or recording (.wav, .flac)
+    /// Picture (.jpg, .png, .webp) or recording (.wav, .flac); a picture is read as RGB or
+    /// grey of 8 bits: alpha is left out, and of 16 bits the upper 8 are kept
     input: PathBuf,
     /// Codec by id (`afferent codecs` lists them)
     #[arg(long, short)]

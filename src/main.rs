@@ -16,7 +16,10 @@ mod serve;
 mod summary;
 
 use clap::{Parser, Subcommand};
+use signal_hook::consts::SIGPIPE;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 #[derive(Parser)]
 #[command(
@@ -59,12 +62,33 @@ enum Command {
     Bench(bench::Args),
 }
 
+impl Command {
+    /// Whether it has neither children nor connections, whose ends are errors to handle.
+    fn only_prints(&self) -> bool {
+        matches!(
+            self,
+            Self::Codecs(_) | Self::Inspect(_) | Self::Summary(_) | Self::Report(_) | Self::Data(_) | Self::Boards(_)
+        )
+    }
+}
+
+/// Lets SIGPIPE end this program once nobody reads what it prints (`afferent codecs | head`).
+fn end_with_the_reader() {
+    let always = Arc::new(AtomicBool::new(true));
+    // Where that cannot be had, it ends with an error.
+    signal_hook::flag::register_conditional_default(SIGPIPE, always).ok();
+}
+
 fn main() -> ExitCode {
     env_logger::Builder::from_env(
         env_logger::Env::default().default_filter_or("warn,afferent_agent=info,afferent_runtime=info"),
     )
     .init();
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if command.only_prints() {
+        end_with_the_reader();
+    }
+    let result = match command {
         Command::Demo(args) => demo::run(args),
         Command::Codecs(args) => codecs::run(args),
         Command::Encode(args) => encode::run(args),

@@ -304,7 +304,9 @@ fn a_board_captures_sends_and_loses_nothing() {
 
     let mut board = Board::power_on(&image, &site.path(""));
     board.run("dpkg -i /stick/agent.deb");
-    board.run("cp -r /stick/agent.toml /stick/identity /etc/afferent/ && chown -R afferent: /etc/afferent/identity && sync");
+    board.run(
+        "cp -r /stick/agent.toml /stick/identity /etc/afferent/ && chown -R afferent: /etc/afferent/identity && sync",
+    );
     let report = board.run("afferent-agent board");
     board.run("runuser -u afferent -- afferent-agent config --show --config /etc/afferent/agent.toml");
     assert!(report.contains("vm-arm64") && report.contains("agrees       camera vivid"), "{report}");

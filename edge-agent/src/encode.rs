@@ -4,6 +4,7 @@ use crate::config;
 use crate::source::{Captured, Coded, Content};
 use crate::spool::Meta;
 use afferent_codec::{Chunk, Gap, ImageDecoder, Limits, Registry, SampleEncoder, gap};
+use afferent_codec_gstreamer::element::Element;
 use afferent_link::frame::MAX_FRAME;
 use afferent_media::{Bytes, Code, Error, Image, Modality, RateParts, Result, Sample};
 use std::time::{Duration, Instant};
@@ -76,7 +77,18 @@ impl StreamEncoder {
     /// # Errors
     /// Those of the registry and the codec: an unknown id, preset or knob.
     pub fn new(stream: u32, config: &config::Stream, registry: &Registry) -> Result<Self> {
-        let codec = registry.get(&config.codec).map_err(|e| e.at(format!("stream `{}`", config.name)))?;
+        let codec = registry.get(&config.codec).map_err(|error| {
+            let encoders: Vec<_> = Element::of(&config.codec).collect();
+            let error = match encoders.is_empty() {
+                true => error,
+                false => Error::new(
+                    Code::Config,
+                    format!("codec `{}` has no encoder of its own", config.codec),
+                    format!("name one in encode.gstreamer: {}", encoders.join(", ")),
+                ),
+            };
+            error.at(format!("stream `{}`", config.name))
+        })?;
         let settings = config.settings();
         let encoder =
             SampleEncoder::new(codec.as_ref(), &settings).map_err(|e| e.at(format!("stream `{}`", config.name)))?;

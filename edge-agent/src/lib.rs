@@ -26,13 +26,18 @@ pub mod source;
 pub mod spool;
 pub mod stop;
 
+use afferent_codec::Registry;
+use afferent_codec_gstreamer::element::Element;
+use afferent_media::{Code, Error, Result};
+use std::collections::BTreeMap;
+
 pub use agent::{Outcome, run};
 pub use config::{Config, Layers};
 pub use stop::Stop;
 
 /// The codecs of the agent: none needs an inference engine.
 #[must_use]
-pub fn registry() -> afferent_codec::Registry {
+pub fn registry() -> Registry {
     let mut registry = afferent_codec_conventional::registry();
     afferent_codec_default::register(&mut registry);
     registry
@@ -42,10 +47,20 @@ pub fn registry() -> afferent_codec::Registry {
 ///
 /// # Errors
 /// Those of [`afferent_codec_gstreamer::add`]: an encoder is unknown or not there.
-pub fn registry_with(config: &config::Encode) -> afferent_media::Result<afferent_codec::Registry> {
+/// [`Code::Config`] for two encoders of one codec.
+pub fn registry_with(config: &config::Encode) -> Result<Registry> {
     let mut registry = registry();
-    for element in &config.gstreamer {
-        afferent_codec_gstreamer::add(&mut registry, element).map_err(|e| e.at("encode.gstreamer"))?;
-    }
+    let mut encoders = BTreeMap::new();
+    let mut add_all = || {
+        for name in &config.gstreamer {
+            let codec = Element::named(name)?.bitstream.codec();
+            if let Some(other) = encoders.insert(codec, name) {
+                let what = format!("`{other}` and `{name}` both encode `{codec}`");
+                return Err(Error::new(Code::Config, what, "name one element for each codec"));
+            }
+        }
+        encoders.values().try_for_each(|name| afferent_codec_gstreamer::add(&mut registry, name))
+    };
+    add_all().map_err(|e| e.at("encode.gstreamer"))?;
     Ok(registry)
 }

@@ -12,7 +12,7 @@ use afferent_codec::{ADOPTED, Container, Gap, Geometry, Limits, SampleDecoder, S
 use afferent_journal::{RealDisk, SyncPolicy};
 use afferent_link_quic::identity::Authority;
 use afferent_media::frame::{Range, RawFormat};
-use afferent_media::{Audio, Bytes, Modality, PixelFormat, RateParts, Sample};
+use afferent_media::{Audio, Bytes, Code, Modality, PixelFormat, RateParts, Sample};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -127,11 +127,24 @@ fn numbered_frames_and_sound_pass_the_whole_agent() {
 }
 
 #[test]
+fn a_codec_has_one_encoder_of_gstreamer() {
+    let config = |set: &str| Layers::new(None, &[set.into()]).unwrap().config().unwrap();
+    let both = config("encode.gstreamer=[\"nvjpegenc\", \"jpegenc\"]");
+    let error = afferent_agent::registry_with(&both.encode).err().unwrap();
+    assert_eq!(error.code(), Code::Config);
+    assert!(error.to_string().contains("`nvjpegenc` and `jpegenc`"), "{error}");
+
+    let stream = afferent_agent::config::Stream { codec: "h264".into(), ..Default::default() };
+    let error = StreamEncoder::new(0, &stream, &afferent_agent::registry()).err().unwrap();
+    assert!(error.to_string().contains("encode.gstreamer: x264enc, "), "{error}");
+}
+
+#[test]
 fn an_encoder_of_gstreamer_codes_for_the_whole_agent() {
     let encode = "[encode]\ngstreamer = ['jpegenc']\n";
     let config = Layers::new(None, &["encode.gstreamer=[\"jpegenc\"]".into()]).unwrap().config().unwrap();
     if let Err(error) = afferent_agent::registry_with(&config.encode) {
-        assert_eq!(error.code(), afferent_media::Code::NotFound, "{error}");
+        assert_eq!(error.code(), Code::NotFound, "{error}");
         eprintln!("SKIPPED, nothing is proven: {error}");
         return;
     }

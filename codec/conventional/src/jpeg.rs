@@ -111,7 +111,8 @@ impl Codec for Jpeg {
         compressor.set_quality(quality.unwrap_or(75.0) as i32).map_err(failed)?;
         compressor.set_optimize(coding == "optimised").map_err(failed)?;
         compressor.set_progressive(coding == "progressive").map_err(failed)?;
-        Ok(Box::new(Encoder { compressor, chroma, file: Vec::new(), planes: Default::default() }))
+        let one_scan = coding != "progressive";
+        Ok(Box::new(Encoder { compressor, chroma, one_scan, file: Vec::new(), planes: Default::default() }))
     }
 
     fn image_decoder(&self, limits: &Limits) -> Result<Box<dyn ImageDecoder>> {
@@ -204,6 +205,8 @@ pub fn wrap(file: &[u8], out: &mut ContainerWriter) -> Result<ImageShape> {
 struct Encoder {
     compressor: Compressor,
     chroma: Subsamp,
+    /// Whether its files have one scan.
+    one_scan: bool,
     /// As long as the largest file that the largest image so far may become.
     /// Pages that no file reached are never touched, hence cost no memory.
     file: Vec<u8>,
@@ -231,6 +234,7 @@ impl ImageEncoder for Encoder {
         if self.file.len() < longest {
             self.file = vec![0; longest];
         }
+        let coded = if self.one_scan { markers::coded_in_one_scan } else { markers::coded };
         let mut file = OutputBuf::borrowed(&mut self.file);
         let interleaved = match image.format() {
             PixelFormat::Rgb8 => turbojpeg::PixelFormat::RGB,
@@ -238,14 +242,14 @@ impl ImageEncoder for Encoder {
             PixelFormat::I420 | PixelFormat::I422 => {
                 let planes = self.planes.fit(&image, subsampling);
                 self.compressor.compress_yuv_planes(&planes, &mut file).map_err(failed)?;
-                return push(&file, markers::extent(&file).coded, out);
+                return push(&file, coded(&file), out);
             }
             other => return Err(unknown(other)),
         };
         let source =
             turbojpeg::Image { pixels: image.data(), width, pitch: image.stride(), height, format: interleaved };
         self.compressor.compress(source, &mut file).map_err(failed)?;
-        push(&file, markers::extent(&file).coded, out)
+        push(&file, coded(&file), out)
     }
 
     fn adopt(&mut self, file: &[u8], out: &mut ContainerWriter) -> Result<ImageShape> {

@@ -29,6 +29,17 @@ pub enum Bitstream {
     H264,
 }
 
+impl Bitstream {
+    /// Id of the codec whose bitstream this is.
+    #[must_use]
+    pub const fn codec(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            Self::H264 => "h264",
+        }
+    }
+}
+
 /// An element that encodes.
 #[derive(Debug)]
 pub struct Element {
@@ -58,7 +69,7 @@ const LGPL: &str = "LGPL-2.1-or-later";
 
 /// Names, properties and caps as the elements' own documentation has them (`gst-inspect-1.0`;
 /// NVIDIA's Accelerated GStreamer guide for `nv*`; the kernel's control names for `v4l2*`).
-const ELEMENTS: [Element; 8] = [
+const KNOWN: &[Element] = &[
     Element {
         name: "jpegenc",
         bitstream: Bitstream::Jpeg,
@@ -185,7 +196,6 @@ impl Element {
     /// # Errors
     /// [`Code::Config`], naming those that are known.
     pub fn named(name: &str) -> Result<&'static Self> {
-        const KNOWN: &[Element] = &ELEMENTS;
         KNOWN.iter().find(|element| element.name == name).ok_or_else(|| {
             let known: Vec<_> = KNOWN.iter().map(|element| element.name).collect();
             Error::new(
@@ -194,6 +204,11 @@ impl Element {
                 format!("use one of: {}", known.join(", ")),
             )
         })
+    }
+
+    /// Names of the elements that write a codec's bitstream.
+    pub fn of(codec: &str) -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().filter(move |element| element.bitstream.codec() == codec).map(|element| element.name)
     }
 
     /// The part of a pipeline between raw frames and one buffer for each coded one.
@@ -326,7 +341,7 @@ mod tests {
 
     #[test]
     fn elements_are_found_by_name() {
-        for element in &ELEMENTS {
+        for element in KNOWN {
             assert_eq!(Element::named(element.name).unwrap().preset, [element.name]);
             let stages = element.stages(33).join(" ");
             assert!(stages.contains("33") && !stages.contains("{}"), "{stages}");

@@ -8,16 +8,6 @@ const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 
-/// What the markers of a file tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
-    /// Bytes that are entropy-coded, over all scans. Stuffed zeros and restart
-    /// markers belong to them.
-    pub(super) coded: usize,
-    /// Where the file ends.
-    pub(super) end: End,
-}
-
 /// Where a file ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -31,11 +21,21 @@ pub(super) enum End {
     Nowhere,
 }
 
-/// Walks over the markers of the file at the start of `bytes`.
-pub(super) fn extent(bytes: &[u8]) -> Extent {
+/// Bytes that are entropy-coded in the file at the start of `bytes`.
+pub(super) fn coded(bytes: &[u8]) -> usize {
     let mut walk = Walk::default();
-    let end = walk.end(bytes);
-    Extent { coded: walk.coded, end }
+    walk.end(bytes);
+    walk.coded
+}
+
+/// As [`coded`] of a whole file of one scan: what an encoder has just written is not
+/// searched for markers, because all but the EOI is known to be coded.
+pub(super) fn coded_in_one_scan(file: &[u8]) -> usize {
+    let mut walk = Walk::default();
+    match walk.to_scan(file) {
+        None => file.len().saturating_sub(walk.at + 2),
+        Some(_) => 0,
+    }
 }
 
 /// A walk over the markers of a file, which goes on where it was when more bytes come.
@@ -44,7 +44,8 @@ pub(super) struct Walk {
     /// Where the next marker is, or where a scan goes on.
     at: usize,
     scanning: bool,
-    /// As [`Extent::coded`], so far.
+    /// Bytes so far that are entropy-coded, over all scans. Stuffed zeros and restart
+    /// markers belong to them.
     pub(super) coded: usize,
 }
 
@@ -62,6 +63,15 @@ impl Walk {
                 }
                 self.scanning = false;
             }
+            if let Some(end) = self.to_scan(bytes) {
+                return end;
+            }
+        }
+    }
+
+    /// Walks to where the next scan begins, or says where the file ends before one.
+    fn to_scan(&mut self, bytes: &[u8]) -> Option<End> {
+        while !self.scanning {
             let marker = match bytes.get(self.at..) {
                 // A marker may be preceded by any number of fill bytes.
                 Some([0xff, 0xff, ..]) => {
@@ -69,22 +79,23 @@ impl Walk {
                     continue;
                 }
                 Some(&[0xff, marker, ..]) => marker,
-                None | Some([] | [0xff]) => return End::Later,
-                Some(_) => return End::Nowhere,
+                None | Some([] | [0xff]) => return Some(End::Later),
+                Some(_) => return Some(End::Nowhere),
             };
             match marker {
-                EOI => return End::At(self.at + 2),
-                SOI if self.at > 0 => return End::Cut(self.at),
+                EOI => return Some(End::At(self.at + 2)),
+                SOI if self.at > 0 => return Some(End::Cut(self.at)),
                 TEM | RST0..=SOI => {
                     self.at += 2;
                     continue;
                 }
                 _ => {}
             }
-            let Some(&[high, low]) = bytes.get(self.at + 2..self.at + 4) else { return End::Later };
+            let Some(&[high, low]) = bytes.get(self.at + 2..self.at + 4) else { return Some(End::Later) };
             self.at += 2 + usize::from(u16::from_be_bytes([high, low]));
             self.scanning = marker == SOS;
         }
+        None
     }
 }
 
@@ -130,6 +141,21 @@ pub(super) fn damage(message: &str) -> Damage {
 mod tests {
     use super::*;
 
+    fn extent(bytes: &[u8]) -> (usize, End) {
+        let mut walk = Walk::default();
+        let end = walk.end(bytes);
+        (walk.coded, end)
+    }
+
+    #[test]
+    fn one_scan_is_all_but_headers_and_the_end() {
+        let file = [0xff, 0xd8, 0xff, 0xc4, 0, 2, 0xff, 0xda, 0, 3, 1, 5, 0xff, 0, 7, 0xff, 0xd9];
+        assert_eq!((coded(&file), coded_in_one_scan(&file)), (4, 4));
+        for cut in 0..file.len() {
+            assert!(coded_in_one_scan(&file[..cut]) <= cut);
+        }
+    }
+
     #[test]
     fn scans_are_told_from_segments() {
         let file = [
@@ -140,17 +166,17 @@ mod tests {
             0xff, 0xda, 0x00, 0x02, 9, // a second scan of 1 byte
             0xff, 0xd9, // EOI
         ];
-        assert_eq!(extent(&file), Extent { coded: 9, end: End::At(file.len()) });
+        assert_eq!(extent(&file), (9, End::At(file.len())));
         let longer = [&file[..], &[0, 7]].concat();
-        assert_eq!(extent(&longer).end, End::At(file.len()));
+        assert_eq!(extent(&longer).1, End::At(file.len()));
         for cut in 0..file.len() {
-            let extent = extent(&file[..cut]);
-            assert!(extent.coded <= cut && extent.end == End::Later, "{cut}: {extent:?}");
+            let (coded, end) = extent(&file[..cut]);
+            assert!(coded <= cut && end == End::Later, "{cut}: {coded}, {end:?}");
         }
-        assert_eq!(extent(b"\xff\xd8\0").end, End::Nowhere);
-        assert_eq!(extent(b"\xff\xd8\xff\xff\xd9").end, End::At(5));
+        assert_eq!(extent(b"\xff\xd8\0").1, End::Nowhere);
+        assert_eq!(extent(b"\xff\xd8\xff\xff\xd9").1, End::At(5));
         // A file that is cut ends where the next one begins.
-        assert_eq!(extent(&[&file[..16], &file].concat()).end, End::Cut(16));
+        assert_eq!(extent(&[&file[..16], &file].concat()).1, End::Cut(16));
         // However the bytes come, the walk is the same.
         let mut walk = Walk::default();
         for cut in 0..file.len() {

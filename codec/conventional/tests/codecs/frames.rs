@@ -124,6 +124,18 @@ fn what_a_camera_coded_passes_as_it_is() {
     assert_eq!((parts.payload, parts.header), (container.parts.payload, container.parts.header));
     assert_eq!(decode(&adopted), decode(&coded));
 
+    // The encoder counts by what it knows of its files, adoption by their markers.
+    for &preset in registry.get("jpeg").unwrap().descriptor().presets {
+        for format in [PixelFormat::I422, PixelFormat::Gray8] {
+            let settings = Settings { preset: Some(preset.into()), ..Settings::default() };
+            let coded = encode("jpeg", &settings, &picture(40, 30, format));
+            let container = Container::parse(&coded).unwrap();
+            let parts = encoder.adopt(container.chunks[0].bytes, &mut Vec::new()).unwrap();
+            let counted = (container.parts.payload, container.parts.header);
+            assert_eq!((parts.payload, parts.header), counted, "{preset} {format:?}");
+        }
+    }
+
     for damaged in [&file[..file.len() - 2], &file[..20], &[], &[0xff; 40]] {
         assert_eq!(encoder.adopt(damaged, &mut Vec::new()).unwrap_err().code(), Code::Corrupt);
     }
