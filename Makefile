@@ -1,5 +1,6 @@
 # Thin: installs the few system packages that are missing, then calls cargo.
-# One profile for all but the figures of cost, so that heavy dependencies compile once.
+# One profile, so that heavy dependencies compile once; another for `bench` and `capture`,
+# which measure what boards get.
 
 PROFILE := ci
 BIN = target/$(PROFILE)
@@ -22,19 +23,19 @@ lint: system
 	cargo fmt --all --check
 	cargo clippy --locked --profile $(PROFILE) --workspace --all-targets $(FEATURES:%=--features %) -- -D warnings
 
-# What boards get is the release build (tools/package), so its cost is what is measured.
-bench capture: PROFILE := release
-
-# The figures of docs/results/, measured on this machine.
-bench: build
-	$(BIN)/afferent bench agent --out docs/results
-	$(BIN)/afferent demo --out target/bench-demo
+# The figures of docs/results/, measured on this machine. Boards get the release build
+# (tools/package), so its cost is what is measured.
+bench:
+	$(MAKE) build PROFILE=release
+	target/release/afferent bench agent --out docs/results
+	target/release/afferent demo --out target/bench-demo
 	mkdir -p docs/results/demo
 	cd target/bench-demo && cp table.txt summary.json connections.json rows.parquet rate-agreement.svg ../../docs/results/demo/
 
-# The figures of an hour of capture; takes that hour.
-capture: build
-	$(BIN)/afferent bench capture --out docs/results
+# The figures of an hour of capture, by the release build too; takes that hour.
+capture:
+	$(MAKE) build PROFILE=release
+	target/release/afferent bench capture --out docs/results
 
 # The sweeps of docs/results/ and their report; needs AFFERENT_DATA, and the segmenter
 # in AFFERENT_MODELS. Goes on where it was stopped.

@@ -1,6 +1,6 @@
 //! `afferent enroll`: the identities of a server and its devices.
 
-use afferent_link_quic::identity::Authority;
+use afferent_link_quic::identity::{Authority, LEAF_DAYS, ServerIdentity};
 use afferent_media::{Code, Error, Result};
 use std::path::PathBuf;
 
@@ -40,6 +40,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     if !args.server.is_empty() {
         let names: Vec<&str> = args.server.iter().map(String::as_str).collect();
+        if ServerIdentity::open(&args.authority).is_ok() {
+            println!("the server's earlier identity is replaced, with the names that it had");
+        }
         authority.issue_server(&names)?;
         println!("server identity for {}: serve with --identity {}", names.join(", "), args.authority.display());
     }
@@ -50,6 +53,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     for id in &args.renew {
         let bundle = authority.renew_device(id)?;
         println!("new identity of {id}: copy {} to the board", bundle.display());
+    }
+    if !(args.server.is_empty() && args.device.is_empty() && args.renew.is_empty()) {
+        println!("valid for {LEAF_DAYS} days from now; make them anew before (--server, --renew)");
     }
     for id in &args.revoke {
         authority.revoke(id)?;

@@ -67,7 +67,13 @@ impl Command {
     fn only_prints(&self) -> bool {
         matches!(
             self,
-            Self::Codecs(_) | Self::Inspect(_) | Self::Summary(_) | Self::Report(_) | Self::Data(_) | Self::Boards(_)
+            Self::Codecs(_)
+                | Self::Inspect(_)
+                | Self::Summary(_)
+                | Self::Report(_)
+                | Self::Models(_)
+                | Self::Data(_)
+                | Self::Boards(_)
         )
     }
 }

@@ -178,21 +178,24 @@ impl Board {
         said
     }
 
-    /// Waits until the agent's log since `since` (a time of the board) has `words`.
+    /// Waits until the agent's log from `since` on (an option of `journalctl`) has `words`.
     fn wait_for_log(&mut self, since: &str, words: &str) {
         let start = Instant::now();
-        while self.status(&format!("journalctl -u afferent-agent --since '{since}' | grep -q -- '{words}'")).0 != 0 {
+        while self.status(&format!("journalctl -u afferent-agent {since} | grep -q -- '{words}'")).0 != 0 {
             assert!(start.elapsed() < PATIENCE, "{}", self.log(since));
             std::thread::sleep(Duration::from_secs(1));
         }
     }
 
     fn log(&mut self, since: &str) -> String {
-        self.run(&format!("journalctl --no-pager -o cat -u afferent-agent --since '{since}'"))
+        self.run(&format!("journalctl --no-pager -o cat -u afferent-agent {since}"))
     }
 
-    fn now(&mut self) -> String {
-        self.run("date '+%Y-%m-%d %H:%M:%S'").trim().to_owned()
+    /// The end of the log, as an option of `journalctl`: unlike a time, it is exact, and
+    /// it outlives a clock that is set.
+    fn log_end(&mut self) -> String {
+        let cursor = self.run("journalctl --show-cursor -n 0 | sed -n 's/^-- cursor: //p'");
+        format!("--after-cursor='{}'", cursor.trim())
     }
 }
 
@@ -308,7 +311,7 @@ fn a_board_captures_sends_and_loses_nothing() {
         "cp -r /stick/agent.toml /stick/identity /etc/afferent/ && chown -R afferent: /etc/afferent/identity && sync",
     );
     let report = board.run("afferent-agent board");
-    board.run("runuser -u afferent -- afferent-agent config --show --config /etc/afferent/agent.toml");
+    board.run("runuser -u afferent -- afferent-agent config --check --config /etc/afferent/agent.toml");
     assert!(report.contains("vm-arm64") && report.contains("agrees       camera vivid"), "{report}");
     let rights = board.run("systemd-analyze security --no-pager afferent-agent | tail -1");
     eprintln!("{}", rights.trim());
@@ -330,7 +333,7 @@ fn a_board_captures_sends_and_loses_nothing() {
     let mut board = Board::power_on(&image, &site.path(""));
     server.flows(FLOW, "after the power was lost");
 
-    let now = board.now();
+    let since = board.log_end();
     // A shorter watchdog, so that the test need not wait a minute for it.
     board.run(
         "mkdir /run/systemd/system/afferent-agent.service.d && \
@@ -338,20 +341,21 @@ fn a_board_captures_sends_and_loses_nothing() {
          systemctl daemon-reload && systemctl restart afferent-agent && systemctl kill -s STOP afferent-agent",
     );
     // A stopped process says nothing: the service manager ends it and starts it again.
-    board.wait_for_log(&now, "Watchdog timeout");
+    board.wait_for_log(&since, "Watchdog timeout");
     server.flows(FLOW, "after the agent hung");
 
-    let now = board.now();
+    let since = board.log_end();
     board.run("fallocate -l $(($(stat -f -c '%a * %S' /) - 65536)) /full; sync");
-    board.wait_for_log(&now, "No space left");
+    board.wait_for_log(&since, "No space left");
     board.run("rm /full");
     server.flows(FLOW, "after the disk was full");
 
     // A clock that was never set: the server's certificate is not yet valid.
-    let now = board.now();
+    let since = board.log_end();
+    let now = board.run("date '+%Y-%m-%d %H:%M:%S'");
     board.run("date -s '2001-02-03 04:05:06' && systemctl restart afferent-agent");
-    board.wait_for_log("2001-02-03 04:05:00", "clock");
-    let set = board.run(&format!("date -s '{now}'"));
+    board.wait_for_log(&since, "clock");
+    let set = board.run(&format!("date -s '{}'", now.trim()));
     server.flows(FLOW, &format!("after the clock was wrong (now {})", set.trim()));
 
     // A spool of its own for the cameras' account; then they are pulled out.
@@ -360,14 +364,14 @@ fn a_board_captures_sends_and_loses_nothing() {
     eprintln!("{}", standing.trim());
     assert!(standing.contains("+ 0 lost"), "{standing}");
     board.run("rm -r /var/lib/afferent/spool");
-    let now = board.now();
+    let since = board.log_end();
     board.run("systemctl start afferent-agent");
     server.flows(4 * FLOW, "with a new spool");
     // One device of the driver has all three.
     board.run("echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind");
-    board.wait_for_log(&now, "is not there");
+    board.wait_for_log(&since, "is not there");
     server.flows(3, "while the cameras are gone");
-    let log = board.log(&now);
+    let log = board.log(&since);
     board.run("systemctl stop afferent-agent && sync");
     server.quiet();
     board.power_off();
@@ -382,8 +386,8 @@ fn a_board_captures_sends_and_loses_nothing() {
 }
 
 /// Holds the rows to what must be: each sample once, all that the first spool says were
-/// acknowledged (`standing`), each picture classified, and by the agent's last log, each
-/// number of a camera's driver a row or counted in a gap.
+/// acknowledged (`standing`), whatever befell that spool, each picture classified, and by
+/// the agent's last log, each number of a camera's driver a row or counted in a gap.
 fn account(rows: &[Row], standing: &str, log: &str) {
     let mut epochs: Vec<&str> = Vec::new();
     let mut seen: BTreeMap<(&str, u32), Vec<u64>> = BTreeMap::new();
@@ -413,6 +417,10 @@ fn account(rows: &[Row], standing: &str, log: &str) {
     let first = rows.iter().filter(|row| row.epoch == *epochs[0]).count();
     eprintln!("first spool: {first} rows of {} accepted, {} acknowledged", number("accepted"), number("acknowledged"));
     assert!((number("acknowledged")..=number("accepted")).contains(&first));
+    // What is missing between two rows of a stream is what was still to be sent.
+    let of_first = seen.iter().filter(|((epoch, _), _)| *epoch == epochs[0]);
+    let holes: usize = of_first.map(|(_, all)| *all.last().unwrap() as usize + 1 - all.len()).sum();
+    assert!(holes <= number("spooled"), "{holes} acknowledged samples have no row");
     let last = |name: &str| {
         let of = |row: &&Row| row.epoch == *epochs[1] && row.stream_name == name;
         rows.iter().filter(of).collect::<Vec<_>>()

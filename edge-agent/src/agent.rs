@@ -39,8 +39,35 @@ pub struct Outcome {
 /// [`Code::Config`] for streams that cannot be, [`Code::Io`] if the spool's
 /// disk fails, [`Code::Refused`] if the server refuses this device.
 pub fn run(config: &Config, registry: &Registry, stop: &Stop) -> Result<Outcome> {
+    // Before anything is written.
+    check(config, registry)?;
     let disk = RealDisk::new(&config.spool.folder)?;
     run_on(config, registry, stop, disk, source::open)
+}
+
+/// Whether a configuration can run here, as far as that can be told without writing
+/// anything and without touching a device: its streams' codecs and sources, and the identity.
+///
+/// # Errors
+/// What [`run`] would end with at its start.
+pub fn check(config: &Config, registry: &Registry) -> Result<()> {
+    for (stream, encoder) in config.streams.iter().zip(encoders(config, registry)?) {
+        source::open(stream, encoder.modality(), 0).map_err(|e| e.at(format!("stream `{}`", stream.name)))?;
+    }
+    send::identity(config)?;
+    Ok(())
+}
+
+/// The encoder of each stream.
+fn encoders(config: &Config, registry: &Registry) -> Result<Vec<StreamEncoder>> {
+    if config.streams.is_empty() {
+        return Err(Error::new(
+            Code::Config,
+            "the configuration has no stream",
+            "add a [[stream]]; `afferent-agent config --default` shows one",
+        ));
+    }
+    (0..).zip(&config.streams).map(|(number, stream)| StreamEncoder::new(number, stream, registry)).collect()
 }
 
 /// As [`run`], with the spool on `disk` and each stream's source made by
@@ -56,20 +83,14 @@ pub fn run_on(
     disk: impl Disk + 'static,
     mut source: impl FnMut(&config::Stream, Modality, u64) -> Result<Box<dyn Source>>,
 ) -> Result<Outcome> {
-    if config.streams.is_empty() {
-        return Err(Error::new(
-            Code::Config,
-            "the configuration has no stream",
-            "add a [[stream]]; `afferent-agent config --default` shows one",
-        ));
-    }
+    let encoding = encoders(config, registry)?;
     let limits = limits(config);
     let (sync, max) = (limits.sync, limits.max);
-    let spool = Spool::open(disk, limits, rand::random())?;
+    let mut spool = Spool::open(disk, limits, rand::random())?;
+    spool.name_streams(&config.streams.iter().map(|stream| stream.name.as_str()).collect::<Vec<_>>())?;
     let mut encoders: Vec<Vec<(u32, StreamEncoder)>> = (0..config.encode.threads).map(|_| Vec::new()).collect();
     let mut sources: Vec<(u32, Box<dyn Source>)> = Vec::new();
-    for (number, stream) in (0u32..).zip(&config.streams) {
-        let encoder = StreamEncoder::new(number, stream, registry)?;
+    for ((number, stream), encoder) in (0u32..).zip(&config.streams).zip(encoding) {
         let source = source(stream, encoder.modality(), spool.position(number))
             .map_err(|e| e.at(format!("stream `{}`", stream.name)))?;
         sources.push((number, source));
@@ -154,7 +175,7 @@ fn source_stage(
 }
 
 /// Does something when it is dropped: also when a stage panics.
-struct Ends<F: Fn()>(F);
+pub(crate) struct Ends<F: Fn()>(pub(crate) F);
 
 impl<F: Fn()> Drop for Ends<F> {
     fn drop(&mut self) {
@@ -261,7 +282,9 @@ fn refused(batch: VecDeque<Encoded>) -> VecDeque<Encoded> {
 /// As [`Spool::open`].
 pub fn standing(config: &Config) -> Result<(u64, Standing)> {
     let folder = &config.spool.folder;
-    if !folder.is_dir() {
+    // Opening would make one.
+    let segments = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    if !segments.into_iter().any(|file| file.path().extension().is_some_and(|extension| extension == "seg")) {
         return Err(Error::new(
             Code::NotFound,
             format!("there is no spool in {}", folder.display()),

@@ -9,6 +9,7 @@
 mod board;
 mod content;
 
+use crate::agent::Ends;
 use crate::config;
 use crate::encode::{Encoded, StreamEncoder};
 use crate::source::{Captured, Content};
@@ -104,9 +105,11 @@ pub fn run(options: &Options, registry: &Registry, stop: &Stop) -> Result<Benchm
     let ended = Stop::default();
     let mut complete = true;
     std::thread::scope(|scope| {
-        let (sampler, period) = (watcher.sampler(), watcher.period);
+        let (sampler, period, flags) = (watcher.sampler(), watcher.period, watcher.flags());
         let (metering, ended) = (&metering, &ended);
-        scope.spawn(move || metering.run(sampler, period, ended));
+        // The scope waits for the thread that reads: it must end also when an encoder panics.
+        let _ends = Ends(|| ended.set());
+        scope.spawn(move || metering.run(sampler, period, flags.as_deref(), ended));
         'rounds: for round in 0..rounds {
             log::info!("round {} of {rounds}", round + 1);
             for place in 0..count {
@@ -127,7 +130,6 @@ pub fn run(options: &Options, registry: &Registry, stop: &Stop) -> Result<Benchm
                 }
             }
         }
-        ended.set();
     });
 
     let metered = metering.metered.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -380,4 +382,59 @@ fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let part = |number: i64| u64::try_from(number).unwrap_or(0);
     Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afferent_boards_hal::ThrottleConfig;
+    use afferent_codec::{AudioEncoder, ContainerWriter, Descriptor};
+    use afferent_codec_conventional::pcm::Pcm;
+    use afferent_media::AudioView;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    /// PCM, whose encoder takes the eight blocks of the rehearsal and then panics.
+    struct Panicking(Pcm);
+
+    struct PanickingEncoder(Box<dyn AudioEncoder>, u32);
+
+    impl AudioEncoder for PanickingEncoder {
+        fn encode(&mut self, audio: AudioView<'_>, out: &mut ContainerWriter) -> Result<()> {
+            self.1 += 1;
+            assert!(self.1 <= 8, "the encoder has a bug");
+            self.0.encode(audio, out)
+        }
+
+        fn finish(&mut self, out: &mut ContainerWriter) -> Result<()> {
+            self.0.finish(out)
+        }
+    }
+
+    impl Codec for Panicking {
+        fn descriptor(&self) -> &Descriptor {
+            self.0.descriptor()
+        }
+
+        fn audio_encoder(&self, settings: &Settings) -> Result<Box<dyn AudioEncoder>> {
+            Ok(Box::new(PanickingEncoder(self.0.audio_encoder(settings)?, 0)))
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_panics_leaves_no_thread_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut registry = Registry::new();
+        registry.add(Panicking(Pcm::new()));
+        // A source, so that a thread reads beside the measurement.
+        let (root, throttle) = (folder.path().to_owned(), Some(ThrottleConfig::RpiVolt));
+        let body = config::Body { root, throttle, ..config::Body::default() };
+        let options = Options { seconds: 1, codecs: vec!["pcm".to_owned()], body, ..Options::default() };
+        let (done, ended) = channel::<()>();
+        let measuring = std::thread::spawn(move || {
+            let _done = done;
+            run(&options, &registry, &Stop::default()).is_ok()
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Err(RecvTimeoutError::Disconnected));
+        assert!(measuring.join().is_err());
+    }
 }

@@ -390,6 +390,7 @@ mod tests {
             ("sys/class/thermal/thermal_zone0/temp", "48312\n"),
             ("sys/devices/platform/soc/soc:firmware/get_throttled", "5\n"),
             ("sys/class/leds/ACT/max_brightness", "255\n"),
+            ("sys/class/leds/ACT/trigger", "mmc0\n"),
             ("sys/class/leds/ACT/brightness", "0\n"),
         ] {
             write(folder.path(), path, text);
@@ -414,6 +415,8 @@ mod tests {
             }
             stop.set();
         });
+        let trigger = std::fs::read_to_string(folder.path().join("sys/class/leds/ACT/trigger")).unwrap();
+        assert_eq!(trigger, "none\n");
         let report = body.report();
         assert_eq!((report.temperature_mc, report.no_energy), (Some(48_312), NoEnergy::Unsaid));
         assert!(report.meter.starts_with("hwmon ina3221, VDD_IN, every 50 ms"), "{}", report.meter);

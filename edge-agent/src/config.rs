@@ -699,12 +699,12 @@ impl Layers {
     /// [`Code::Config`], naming the key, where it came from and what is wrong.
     pub fn config(&self) -> Result<Config> {
         let config: Config = self.0.extract().map_err(|e| {
+            let key = if e.path.is_empty() { "the configuration".to_owned() } else { e.path.join(".") };
             Error::new(
                 Code::Config,
-                "the configuration is wrong",
+                format!("{key} ({}): {}", origin(e.metadata.as_ref()), e.kind),
                 "see `afferent-agent config --default` for every key",
             )
-            .caused_by(e)
         })?;
         config.check()?;
         Ok(config)
@@ -732,20 +732,38 @@ impl Layers {
                 items.iter().enumerate().for_each(|(i, value)| self.show_value(lines, &inner(&i.to_string()), value));
             }
             value => {
-                // A list is taken whole from one place.
-                let place = if key.starts_with("stream.") { "stream" } else { key };
-                let origin = match self.0.find_metadata(place) {
-                    Some(metadata) => match &metadata.source {
-                        Some(figment::Source::File(path)) => format!("file {}", path.display()),
-                        _ if metadata.name.contains("environment") => "environment".to_owned(),
-                        _ if metadata.name.contains("TOML") => "default".to_owned(),
-                        _ => "command line".to_owned(),
-                    },
-                    None => "default".to_owned(),
+                let metadata = match key.strip_prefix("stream.") {
+                    // A list is taken whole from one place, which need not have every key.
+                    Some(key) if self.streams_have(key) => self.0.find_metadata("stream"),
+                    Some(_) => None,
+                    None => self.0.find_metadata(key),
                 };
-                lines.push_str(&format!("{key} = {value}  # {origin}\n"));
+                lines.push_str(&format!("{key} = {value}  # {}\n", origin(metadata)));
             }
         }
+    }
+
+    /// Whether the list of streams has `key`, which begins with a stream's place in it.
+    fn streams_have(&self, key: &str) -> bool {
+        let streams = self.0.find_value("stream").ok();
+        let found = key.split_once('.').and_then(|(place, key)| {
+            let stream = streams.as_ref()?.as_array()?.get(place.parse::<usize>().ok()?)?;
+            stream.find_ref(key)
+        });
+        found.is_some()
+    }
+}
+
+/// Where a value came from.
+fn origin(metadata: Option<&figment::Metadata>) -> String {
+    match metadata {
+        Some(metadata) => match &metadata.source {
+            Some(figment::Source::File(path)) => format!("file {}", path.display()),
+            _ if metadata.name.contains("environment") => "environment".to_owned(),
+            _ if metadata.name.contains("TOML") => "default".to_owned(),
+            _ => "command line".to_owned(),
+        },
+        None => "default".to_owned(),
     }
 }
 
@@ -809,6 +827,10 @@ impl Config {
         for (index, stream) in self.streams.iter().enumerate() {
             if stream.name.is_empty() || stream.name.len() > 64 {
                 return wrong(format!("stream {index} has no name or one above 64 bytes"), "name it");
+            }
+            // It is printed by terminals and stands in rows.
+            if stream.name.contains(char::is_control) {
+                return wrong(format!("the name of stream {index} has a control character"), "use letters and digits");
             }
             if self.streams[..index].iter().any(|other| other.name == stream.name) {
                 return wrong(
@@ -902,11 +924,16 @@ mod tests {
         assert_eq!(layers("[spool]\nsync_ms = 10000", &[]).unwrap().spool.sync_ms, 10_000);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("agent.toml");
-        std::fs::write(&file, "[encode]\nqueue = 9\n").unwrap();
+        let stream = "[[stream]]\nname = 'a'\ncodec = 'jpeg'\n[stream.test]\nfps = 2\n";
+        std::fs::write(&file, format!("[encode]\nqueue = 9\n{stream}")).unwrap();
         let shown = Layers::new(Some(&file), &["encode.threads=5".into()]).unwrap().show().unwrap();
         assert!(shown.contains("encode.threads = 5  # command line"), "{shown}");
         assert!(shown.contains(&format!("encode.queue = 9  # file {}", file.display())), "{shown}");
         assert!(shown.contains("spool.max_mib = 1024  # default"), "{shown}");
+        assert!(shown.contains(&format!("stream.0.test.fps = 2.0  # file {}", file.display())), "{shown}");
+        assert!(shown.contains("stream.0.test.width = 640  # default"), "{shown}");
+        let error = Layers::new(Some(&file), &["encode.threads=x".into()]).unwrap().config().unwrap_err();
+        assert!(error.what().starts_with("encode.threads (command line): "), "{error}");
     }
 
     #[test]

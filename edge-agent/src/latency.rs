@@ -55,6 +55,9 @@ impl std::fmt::Display for Quantiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ms = |us: u64| us as f64 / 1000.0;
         let Self { samples, p50_us, p90_us, p99_us, max_us } = *self;
+        if samples == 0 {
+            return f.write_str("no samples");
+        }
         write!(
             f,
             "p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, longest {:.1} ms of {samples} samples",

@@ -1,13 +1,17 @@
 //! `afferent-agent`: the one binary that runs on a board.
 
 use afferent_agent::{Layers, Stop, agent, bench, config};
+use afferent_codec::Descriptor;
 use afferent_media::{Code, Error, Result};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::json;
+use signal_hook::consts::SIGPIPE;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 #[derive(Parser)]
 #[command(name = "afferent-agent", version, about = "Captures, encodes, keeps and sends")]
@@ -31,17 +35,23 @@ enum Command {
         #[command(flatten)]
         layered: Layered,
     },
-    /// Show the configuration
+    /// Show the configuration, or check it
+    #[command(group = clap::ArgGroup::new("what").required(true))]
     Config {
         /// Print the documented defaults: every key there is
-        #[arg(long, conflicts_with = "show")]
+        #[arg(long, group = "what")]
         default: bool,
         /// Print every value and where it came from
-        #[arg(long, required_unless_present = "default")]
+        #[arg(long, group = "what")]
         show: bool,
+        /// Check that `run` could start with it: streams, codecs, identity; no device is touched
+        #[arg(long, group = "what")]
+        check: bool,
         #[command(flatten)]
         layered: Layered,
     },
+    /// List the codecs of this build, with their presets and the ranges of their knobs
+    Codecs(Layered),
     /// Say what the spool holds while the agent is stopped: accepted = acknowledged + spooled + lost
     Spool(Layered),
     /// Recognise this board and compare it with its file, by names in /sys and /proc only; status 1 if something contradicts it
@@ -116,14 +126,31 @@ fn main() -> ExitCode {
 }
 
 fn command(command: Command) -> Result<ExitCode> {
+    if !matches!(command, Command::Run { .. } | Command::Bench { .. }) {
+        // Who reads what is printed may stop reading: that ends it quietly.
+        signal_hook::flag::register_conditional_default(SIGPIPE, Arc::new(AtomicBool::new(true))).ok();
+    }
     match command {
         Command::Run { events, layered } => run(&layered, events),
         Command::Config { default: true, .. } => {
             print!("{}", config::DEFAULT);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Config { check: true, layered, .. } => {
+            let config = layered.layers()?.config()?;
+            agent::check(&config, &afferent_agent::registry_with(&config.encode)?)?;
+            println!("the configuration can run: {} streams", config.streams.len());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Config { layered, .. } => {
             print!("{}", layered.layers()?.show()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Codecs(layered) => {
+            let config = layered.layers()?.config()?;
+            for codec in afferent_agent::registry_with(&config.encode)?.iter() {
+                println!("{}", described(codec.descriptor()));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Spool(layered) => {
@@ -148,6 +175,15 @@ fn command(command: Command) -> Result<ExitCode> {
             Ok(if measured.complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
     }
+}
+
+/// One line of what a configuration may ask of a codec.
+fn described(codec: &Descriptor) -> String {
+    let knob = codec.knob.map_or(String::new(), |k| {
+        let unit = if k.unit.is_empty() { String::new() } else { format!(" {}", k.unit) };
+        format!("; knob: {} {} to {}{unit}, default {}", k.name, k.min, k.max, k.default)
+    });
+    format!("{} ({}){knob}; presets: {}", codec.id, codec.modality, codec.presets.join(", "))
 }
 
 /// Prints `report` for people, or as JSON.

@@ -37,6 +37,23 @@ pub struct Sender {
     start: Instant,
 }
 
+/// The identity that a configuration names.
+///
+/// # Errors
+/// [`Code::NotFound`] if there is none, [`Code::Config`] if it cannot be read.
+pub(crate) fn identity(config: &Config) -> Result<DeviceIdentity> {
+    let folder = &config.identity.folder;
+    DeviceIdentity::open(folder).map_err(|error| match error.code() {
+        Code::NotFound => Error::new(
+            Code::NotFound,
+            format!("identity.folder {} holds no device's identity", folder.display()),
+            "copy the folder that `afferent enroll AUTHORITY --device ID` made on the server, AUTHORITY/devices/ID",
+        )
+        .caused_by(error),
+        _ => error.at("identity.folder"),
+    })
+}
+
 /// How a connection ended.
 enum Ended {
     /// Everything is acknowledged, or the stop was set.
@@ -58,7 +75,8 @@ impl Sender {
         bodies: BodyReader,
         body: Arc<Body>,
     ) -> Result<Self> {
-        let identity = DeviceIdentity::open(&config.identity.folder)?;
+        let identity = identity(config)?;
+        log::info!("{} sends to {}", identity.id(), config.server.address);
         let exactness = |exactness| match exactness {
             afferent_codec::Exactness::Exact => Exactness::Exact,
             afferent_codec::Exactness::SameBuild => Exactness::SameBuild,

@@ -181,7 +181,7 @@ pub fn open(stream: &Stream, modality: Modality, start: u64) -> Result<Box<dyn S
         Err(Error::new(
             Code::Config,
             format!("`{key}` gives {wanted}, codec `{}` takes {modality}", stream.codec),
-            format!("choose a codec for {wanted} (`afferent codecs` lists them), or another source"),
+            format!("choose a codec for {wanted} (the command `codecs` lists them), or another source"),
         ))
     };
     let source: Box<dyn Source> = match stream.origin()? {

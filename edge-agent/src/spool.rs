@@ -69,6 +69,8 @@ enum Record {
     Placed { epoch: u64, stream: u32, sequence: u64, position: u64, meta: Meta },
     /// Before a checkpoint: where the source of each stream goes on.
     Positions(Vec<(u32, u64)>),
+    /// From here on, and before a checkpoint: the streams' names by their numbers.
+    Names(Vec<(u32, String)>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,11 +157,11 @@ pub struct Shared {
 }
 
 impl State {
-    fn checkpoint(&self, epoch: u64) -> Record {
-        let streams = self.streams.iter().map(|(&number, stream)| SavedStream {
-            number,
-            next: stream.next,
-            settled: stream.settled.ranges().map(|run| (*run.start(), *run.end())).collect(),
+    /// `next` is that of every record so far, accepted or not.
+    fn checkpoint(&self, epoch: u64, next: &BTreeMap<u32, u64>) -> Record {
+        let streams = next.iter().map(|(&number, &next)| {
+            let settled = self.streams.get(&number).into_iter().flat_map(|stream| stream.settled.ranges());
+            SavedStream { number, next, settled: settled.map(|run| (*run.start(), *run.end())).collect() }
         });
         Record::Checkpoint { epoch, streams: streams.collect(), lost: self.lost }
     }
@@ -277,6 +279,8 @@ pub struct Spool {
     next: BTreeMap<u32, u64>,
     /// Where the source of each stream goes on, where it has a position.
     positions: BTreeMap<u32, u64>,
+    /// What the streams were called last.
+    names: BTreeMap<u32, String>,
     max_bytes: u64,
     /// Everything below this place was settled at the last checkpoint.
     freed: u64,
@@ -285,6 +289,18 @@ pub struct Spool {
 
 /// A checkpoint is written once this many records were settled since the last.
 const FREE_EVERY: u64 = 256;
+
+/// Takes the streams' new names. What was known of a stream that had another name is not
+/// true of the one that has its number now.
+fn rename(names: &mut BTreeMap<u32, String>, positions: &mut BTreeMap<u32, u64>, saved: Vec<(u32, String)>) {
+    let saved: BTreeMap<u32, String> = saved.into_iter().collect();
+    for (&number, was) in names.iter() {
+        if saved.get(&number) != Some(was) {
+            positions.insert(number, 0);
+        }
+    }
+    *names = saved;
+}
 
 /// The limits of a spool.
 #[derive(Debug, Clone, Copy)]
@@ -311,6 +327,7 @@ impl Spool {
         let mut damaged = 0;
         let mut state = State::default();
         let mut positions = BTreeMap::new();
+        let mut names = BTreeMap::new();
         journal.scan(recovery.first, |found| {
             let (location, bytes) = match found {
                 Found::Record(location, bytes) => (location, bytes),
@@ -334,6 +351,7 @@ impl Spool {
             match record {
                 Record::Epoch(number) => epoch = Some(number),
                 Record::Positions(saved) => positions.extend(saved),
+                Record::Names(saved) => rename(&mut names, &mut positions, saved),
                 Record::Sample { epoch: number_of_spool, stream: number, sequence, .. }
                 | Record::Placed { epoch: number_of_spool, stream: number, sequence, .. } => {
                     epoch = Some(number_of_spool);
@@ -348,6 +366,8 @@ impl Spool {
                 Record::Checkpoint { epoch: number, streams, lost } => {
                     epoch = Some(number);
                     state.lost = lost;
+                    // It knows the sequences of everything before it, damaged since or not.
+                    damaged = 0;
                     for saved in streams {
                         let stream = state.streams.entry(saved.number).or_default();
                         stream.next = stream.next.max(saved.next);
@@ -372,6 +392,7 @@ impl Spool {
         for stream in state.streams.values_mut() {
             stream.next += damaged;
         }
+        let lost_before = state.lost;
         // What was accepted and is neither settled nor here was damaged on disk.
         for (&number, stream) in &mut state.streams {
             for sequence in stream.unsettled() {
@@ -385,6 +406,7 @@ impl Spool {
         let next = state.streams.iter().map(|(&number, stream)| (number, stream.next)).collect();
         state.disk = journal.bytes();
         let fresh = epoch.is_none();
+        let newly_lost = state.lost > lost_before;
         let shared = Arc::new(Shared {
             epoch: epoch.unwrap_or(fresh_epoch),
             state: Mutex::new(state),
@@ -397,12 +419,17 @@ impl Spool {
             fresh: Vec::new(),
             next,
             positions,
+            names,
             max_bytes: limits.max.0,
             freed: recovery.first,
             head: Vec::new(),
         };
         if fresh {
             spool.append(&Record::Epoch(fresh_epoch), &[])?;
+            spool.sync()?;
+        } else if newly_lost {
+            // Damage is counted once, not at every opening.
+            spool.checkpoint()?;
             spool.sync()?;
         }
         let standing = spool.shared.standing();
@@ -451,16 +478,46 @@ impl Spool {
         self.positions.get(&stream).copied().unwrap_or_else(|| self.next_sequence(stream))
     }
 
+    /// Says what the streams are called, by their numbers. A stream of another name is
+    /// another one: its source begins at its beginning.
+    ///
+    /// # Errors
+    /// [`Code::Config`] while samples wait whose stream has another name now, or none;
+    /// [`Code::Io`] if the disk fails.
+    pub fn name_streams(&mut self, names: &[&str]) -> Result<()> {
+        for (&number, was) in &self.names {
+            let now = names.get(number as usize);
+            if now == Some(&was.as_str()) {
+                continue;
+            }
+            let waiting = self.shared.state().pending.values().filter(|pending| pending.key.stream == number).count();
+            if waiting > 0 {
+                let now = now.map_or("is not there".to_owned(), |name| format!("is `{name}`"));
+                return Err(Error::new(
+                    Code::Config,
+                    format!("stream number {number} was `{was}` and {now} now, and {waiting} of its samples wait"),
+                    "keep the streams' names and order until these are sent, or choose another spool.folder",
+                ));
+            }
+        }
+        let saved: Vec<_> = (0..).zip(names).map(|(number, &name)| (number, name.to_owned())).collect();
+        if !saved.iter().map(|(number, name)| (number, name)).eq(&self.names) {
+            self.append(&Record::Names(saved.clone()), &[])?;
+            self.sync()?;
+            rename(&mut self.names, &mut self.positions, saved);
+        }
+        Ok(())
+    }
+
     /// Writes a checkpoint; the place of its first record.
     fn checkpoint(&mut self) -> Result<u64> {
-        let mut first = None;
-        if !self.positions.is_empty() {
-            let positions = Record::Positions(self.positions.iter().map(|(&stream, &at)| (stream, at)).collect());
-            first = Some(self.append(&positions, &[])?.index);
-        }
-        let record = self.shared.state().checkpoint(self.shared.epoch);
-        let place = self.append(&record, &[])?.index;
-        Ok(first.unwrap_or(place))
+        let names = Record::Names(self.names.iter().map(|(&stream, name)| (stream, name.clone())).collect());
+        let first = self.append(&names, &[])?.index;
+        let positions = Record::Positions(self.positions.iter().map(|(&stream, &at)| (stream, at)).collect());
+        self.append(&positions, &[])?;
+        let record = self.shared.state().checkpoint(self.shared.epoch, &self.next);
+        self.append(&record, &[])?;
+        Ok(first)
     }
 
     /// Writes a sample. It is accepted by the next [`sync`](Self::sync).
@@ -577,5 +634,98 @@ impl BodyReader {
                 "check the disk of the spool",
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afferent_journal::RealDisk;
+    use std::path::Path;
+
+    fn open(folder: &Path) -> Spool {
+        let limits = Limits {
+            segment: afferent_media::Bytes(1 << 20),
+            max: afferent_media::Bytes(1 << 24),
+            sync: SyncPolicy { max_delay: Duration::ZERO, max_bytes: 1 << 20 },
+        };
+        Spool::open(RealDisk::new(folder).unwrap(), limits, 7).unwrap()
+    }
+
+    fn push(spool: &mut Spool, stream: u32, position: Option<u64>) {
+        let meta = Meta {
+            sample_id: String::new(),
+            backfill: false,
+            captured_us: 0,
+            encode_us: 0,
+            parts: RateParts::default(),
+            position,
+        };
+        spool.push(stream, meta, &[stream as u8; 1000]).unwrap();
+    }
+
+    #[test]
+    fn damage_is_counted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = open(folder.path());
+        for stream in [0, 1, 0, 1, 0] {
+            push(&mut spool, stream, None);
+        }
+        spool.sync().unwrap();
+        spool.shared().acknowledge(0, 0, 2);
+        spool.shared().acknowledge(1, 0, 1);
+        spool.close().unwrap();
+
+        let damage_newest = |at: usize| {
+            let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            let newest = files.filter(|path| path.extension().is_some_and(|e| e == "seg")).max().unwrap();
+            let mut bytes = std::fs::read(&newest).unwrap();
+            bytes[at] ^= 0xff;
+            std::fs::write(&newest, bytes).unwrap();
+        };
+        // Acknowledged before the checkpoint of the end: nothing of it is lost.
+        damage_newest(2500);
+        let standing = open(folder.path()).shared().standing();
+        assert_eq!((standing.accepted, standing.acknowledged, standing.lost), (5, 5, 0));
+
+        let mut spool = open(folder.path());
+        for stream in [0, 1, 0] {
+            push(&mut spool, stream, None);
+        }
+        spool.sync().unwrap();
+        drop(spool);
+        // The first of the three; it may have been of either stream.
+        damage_newest(600);
+        let once = open(folder.path()).shared().standing();
+        assert!(once.lost > 0 && once.spooled == 2, "{once:?}");
+        for _ in 0..3 {
+            let again = open(folder.path()).shared().standing();
+            assert_eq!((again.accepted, again.lost, again.spooled), (once.accepted, once.lost, 2));
+        }
+    }
+
+    #[test]
+    fn a_stream_keeps_its_name_while_samples_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = open(folder.path());
+        spool.name_streams(&["eye", "ear"]).unwrap();
+        push(&mut spool, 0, Some(3));
+        push(&mut spool, 1, Some(4));
+        spool.sync().unwrap();
+        spool.shared().acknowledge(0, 0, 0);
+        for names in [&["eye", "door"][..], &["ear", "eye"], &["eye"]] {
+            let error = spool.name_streams(names).unwrap_err();
+            assert_eq!(error.code(), Code::Config);
+            assert!(error.what().contains("`ear`") && error.what().contains("1 of its samples"), "{error}");
+        }
+        spool.name_streams(&["gate", "ear", "more"]).unwrap();
+        assert_eq!((spool.position(0), spool.position(1)), (0, 4));
+        spool.close().unwrap();
+        let mut spool = open(folder.path());
+        assert_eq!((spool.position(0), spool.position(1)), (0, 4));
+        assert!(spool.name_streams(&["gate", "door"]).is_err());
+        spool.shared().acknowledge(1, 0, 0);
+        spool.name_streams(&["gate", "door"]).unwrap();
+        assert_eq!((spool.position(0), spool.position(1)), (0, 0));
     }
 }

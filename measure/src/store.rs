@@ -151,7 +151,7 @@ pub fn row_files(path: &Path) -> Result<Vec<PathBuf>> {
         return Err(Error::new(
             Code::NotFound,
             format!("{} holds no rows-*.parquet", path.display()),
-            "give a folder that a server or a bench has sealed rows into",
+            "give a folder that a server or a bench has sealed rows into; a server seals them every --seal-rows, and when it ends",
         ));
     }
     files.sort();

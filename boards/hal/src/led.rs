@@ -179,7 +179,7 @@ impl LedConfig {
     ///
     /// # Errors
     /// `None` if there is no such LED, chip or line, `NoAccess` if a permission
-    /// is missing or the line is in use.
+    /// is missing, /sys is mounted read-only or the line is in use.
     pub fn open(&self, root: &Root) -> Result<LedPin, Missing> {
         match self {
             Self::Class { name } => {

@@ -63,6 +63,11 @@ impl Missing {
                 Self::none(what, "check the name in the configuration, and that its driver is loaded")
             }
             ErrorKind::PermissionDenied => Self::no_access(what, "give the user that runs this the permission"),
+            // Only the kernel's files are written, and the service's hardening mounts them so.
+            ErrorKind::ReadOnlyFilesystem => Self::no_access(
+                what,
+                "the service may not write /sys: docs/field.md, \"More rights\", says what to allow",
+            ),
             _ => Self::failed(what, "see the kernel's log"),
         }
     }
@@ -98,5 +103,19 @@ impl From<Missing> for Error {
             Why::NoAccess | Why::Failed => Code::Io,
         };
         Self::new(code, missing.what, missing.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_service_may_not_write_is_a_matter_of_rights() {
+        let error = std::io::Error::from(ErrorKind::ReadOnlyFilesystem);
+        let missing = Missing::io("/sys/class/leds/ACT/trigger", &error);
+        assert_eq!(missing.why, Why::NoAccess);
+        assert!(missing.what.starts_with("/sys/class/leds/ACT/trigger: "), "{missing}");
+        assert!(missing.remedy.contains("docs/field.md, \"More rights\""), "{missing}");
     }
 }

@@ -14,6 +14,7 @@ use crate::reading::{Measured, Missing, Reading};
 use crate::sysfs::Root;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The supply's voltage is too low.
 pub const UNDER_VOLTAGE: u32 = 1;
@@ -85,9 +86,18 @@ pub enum ThrottleConfig {
     },
 }
 
-const FIRMWARE: &str = "/sys/devices/platform/soc/soc:firmware/get_throttled";
-
 impl ThrottleConfig {
+    /// Whether it says that the processor is throttled for heat. Of a source that
+    /// does not, no flag is no proof that nothing slowed the board down.
+    #[must_use]
+    pub fn says_heat(&self) -> bool {
+        match self {
+            Self::RaspberryPi => true,
+            Self::RpiVolt => false,
+            Self::Jetson { cooling } => !cooling.is_empty(),
+        }
+    }
+
     /// The flags now.
     ///
     /// # Errors
@@ -95,8 +105,9 @@ impl ThrottleConfig {
     pub fn read(&self, root: &Root) -> Reading<Throttle> {
         match self {
             Self::RaspberryPi => {
-                let flags = root.hexadecimal(FIRMWARE)?;
-                Ok(Measured { value: Throttle(flags), source: FIRMWARE.to_owned() })
+                let file = firmware(root)?;
+                let flags = root.hexadecimal(&file)?;
+                Ok(Measured { value: Throttle(flags), source: file.display().to_string() })
             }
             Self::RpiVolt => {
                 let chip = first(root.find("/sys/class/hwmon", "name", "rpi_volt")?);
@@ -128,7 +139,29 @@ impl ThrottleConfig {
     }
 }
 
-fn first(folders: Vec<std::path::PathBuf>) -> std::path::PathBuf {
+/// The file of the Raspberry Pi's firmware. Its folders are called after nodes of the
+/// device tree: `soc` and `soc:firmware` up to the Pi 4, and with an address on a Pi 5.
+fn firmware(root: &Root) -> Result<PathBuf, Missing> {
+    const PLATFORM: &str = "/sys/devices/platform";
+    // What cannot be listed holds no such file.
+    let names = |folder: &Path, prefix: &str| root.names(folder, prefix).unwrap_or_default();
+    for soc in names(Path::new(PLATFORM), "soc") {
+        let soc = Path::new(PLATFORM).join(soc);
+        for device in names(&soc, "").iter().filter(|device| device.ends_with("firmware")) {
+            let file = soc.join(device).join("get_throttled");
+            if root.path(&file).exists() {
+                return Ok(file);
+            }
+        }
+    }
+    Err(Missing::none(
+        format!("there is no {PLATFORM}/soc*/*firmware/get_throttled"),
+        "only Raspberry Pi's own kernel has it, and not on every model: without it, take the kind `rpi-volt`, \
+         which says under-voltage alone",
+    ))
+}
+
+fn first(folders: Vec<PathBuf>) -> PathBuf {
     // `find` returns at least one.
     folders.into_iter().next().unwrap_or_default()
 }
@@ -176,6 +209,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::Why;
 
     fn read(flags: u32) -> Reading<Throttle> {
         Ok(Measured { value: Throttle(flags), source: String::new() })
@@ -187,6 +221,29 @@ mod tests {
         assert_eq!(flags.to_string(), "under-voltage, throttled, under-voltage before, throttled before");
         assert_eq!(Throttle(0).to_string(), "none");
         assert!(flags.now() && !Throttle(0xf0000).now());
+    }
+
+    #[test]
+    fn the_firmwares_file_is_found_below_the_soc_of_each_model() {
+        for path in [
+            "/sys/devices/platform/soc/soc:firmware/get_throttled",
+            "/sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = Root::new(folder.path());
+            let file = root.path(path);
+            // A firmware without the file, and a file where a folder is looked for.
+            let device = file.parent().unwrap();
+            std::fs::create_dir_all(device).unwrap();
+            std::fs::write(folder.path().join("sys/devices/platform/socket"), "").unwrap();
+            let missing = ThrottleConfig::RaspberryPi.read(&root).unwrap_err();
+            assert_eq!(missing.why, Why::None);
+            assert!(missing.what.contains("/sys/devices/platform/soc*/*firmware/get_throttled"), "{missing}");
+            assert!(missing.remedy.contains("rpi-volt"), "{missing}");
+            std::fs::write(&file, "50005\n").unwrap();
+            let flags = ThrottleConfig::RaspberryPi.read(&root).unwrap();
+            assert_eq!((flags.value, flags.source.as_str()), (Throttle(0x50005), path));
+        }
     }
 
     #[test]

@@ -128,7 +128,8 @@ pub struct Body {
     pub clock_mhz: Option<Course>,
     /// Where the clock is from, or why there is none.
     pub clock: String,
-    /// Whether the board was throttled, or short of voltage, meanwhile.
+    /// Whether the board was throttled, or short of voltage, meanwhile. Absent where that is
+    /// not known, also where the source says nothing of heat and saw nothing else.
     pub throttled: Option<bool>,
     /// The flags, or why there are none. Flags of the past may be older than the measurement.
     pub throttle: String,
@@ -206,6 +207,7 @@ pub struct Point {
     /// The lowest clock in megahertz at the end of this point's turns.
     pub clock_mhz: Option<f64>,
     /// Whether the board was throttled, or short of voltage, in any of this point's turns.
+    /// Absent where that is not known, as for the body.
     pub throttled: Option<bool>,
     /// Why figures of this point are absent that others of its modality have: the keys,
     /// and a sentence.

@@ -265,7 +265,7 @@ pub trait Codec: Send + Sync {
         Error::new(
             Code::Unsupported,
             format!("{} codes {}, not {asked}", descriptor.id, descriptor.modality),
-            format!("choose a codec for {asked} (`afferent codecs` lists them)"),
+            format!("choose a codec for {asked} (the command `codecs` lists them)"),
         )
     }
 }

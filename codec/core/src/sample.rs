@@ -110,7 +110,7 @@ impl SampleEncoder {
                 return Err(Error::new(
                     Code::Unsupported,
                     format!("{} cannot code {}", self.header.codec, sample.modality()),
-                    "choose a codec of the sample's modality (`afferent codecs` lists them)",
+                    "choose a codec of the sample's modality (the command `codecs` lists them)",
                 ));
             }
         };
@@ -130,7 +130,7 @@ impl SampleEncoder {
             return Err(Error::new(
                 Code::Unsupported,
                 format!("{} codes no images", self.header.codec),
-                "choose a codec for images (`afferent codecs` lists them)",
+                "choose a codec for images (the command `codecs` lists them)",
             ));
         };
         if !self.resize.is_none() {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How much longer the first frame may take: an encoder starts its device. GStreamer has
 /// read its plugins by then, when the element was checked. Whoever stops the agent waits
-/// for the frame in the encoder: well under the 30 s that systemd leaves it.
+/// for the frame in the encoder: about 13 s at worst for each stream that shares the
+/// encoder thread, of the 60 s that systemd leaves it.
 const START: Duration = Duration::from_secs(5);
 /// Bytes of one read, and how many reads may wait.
 const CHUNK: usize = 64 << 10;

@@ -9,8 +9,12 @@ use afferent_boards_spec::{Board, Evidence, Level, examine, recognise};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How often the throttling flags are read within a turn: the kernel may keep them for two
+/// seconds.
+const FLAGS_EVERY: Duration = Duration::from_secs(1);
 
 /// This machine, and who watches its body: by what `config` names, and where it names
 /// nothing, by what the board's file says.
@@ -40,23 +44,25 @@ pub(super) fn find(config: &config::Body) -> (Machine, Watcher) {
     let throttle = config.throttle.clone().or_else(|| throttle(board?, &root));
     let meter = config.meter.clone().or_else(|| meter(board?));
     let period = Duration::from_millis(config.meter_period_ms.into());
-    let none = |what: &str| Err(format!("neither the configuration nor the board's file names {what}"));
     let watcher = Watcher {
-        temperature: none("a thermal zone"),
-        clock: none("a clock"),
-        flags: none("where throttling flags come from"),
+        temperature: Err(unnamed("a thermal zone")),
+        clock: Err(unnamed("a clock")),
+        flags: throttle.map(|source| Arc::new(Flags::new(source, root.clone()))),
         zone,
-        throttle,
         meter,
         period,
         root,
-        watch: Watch::default(),
         joined: Throttle::default(),
         throttled: None,
         temperature_c: None,
         clock_mhz: None,
     };
     (machine, watcher)
+}
+
+/// Why nothing is read.
+fn unnamed(what: &str) -> String {
+    format!("neither the configuration nor the board's file names {what}")
 }
 
 /// Vector instructions of this processor, of those that codecs use.
@@ -144,18 +150,58 @@ pub(super) struct Look {
     pub(super) throttled: Option<bool>,
 }
 
+/// The throttling flags. Two threads read them: one at the end of every turn, the other
+/// within it.
+pub(super) struct Flags {
+    from: ThrottleConfig,
+    root: Root,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    watch: Watch,
+    /// Where the flags are from, or why they are not known.
+    source: Result<String, String>,
+}
+
+impl Flags {
+    fn new(from: ThrottleConfig, root: Root) -> Self {
+        let seen = Seen { watch: Watch::default(), source: Err("the flags were not read yet".to_owned()) };
+        Self { from, root, seen: Mutex::new(seen) }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) {
+        // Under the lock: the watch compares each reading with the one before.
+        let mut seen = self.seen();
+        let reading = self.from.read(&self.root);
+        seen.source = reading.as_ref().map(|measured| measured.source.clone()).map_err(|e| e.what.clone());
+        seen.watch.take(reading);
+    }
+
+    /// Where they are from and that they said `joined`, or why they are not known.
+    fn said(&self, joined: Throttle) -> String {
+        let blind = if self.from.says_heat() { "" } else { "; it says nothing of heat" };
+        match &self.seen().source {
+            Ok(source) => format!("{source} says: {joined}{blind}"),
+            Err(why) => why.clone(),
+        }
+    }
+}
+
 /// Watches temperature, clock and throttling.
 pub(super) struct Watcher {
     root: Root,
     zone: Option<String>,
-    throttle: Option<ThrottleConfig>,
+    flags: Option<Arc<Flags>>,
     meter: Option<MeterConfig>,
     pub(super) period: Duration,
-    watch: Watch,
     /// Where each is from, or why it is not known.
     temperature: Result<String, String>,
     clock: Result<String, String>,
-    flags: Result<String, String>,
     joined: Throttle,
     throttled: Option<bool>,
     temperature_c: Option<Course>,
@@ -174,6 +220,11 @@ impl Watcher {
     /// The sampler of the meter, if there is one.
     pub(super) fn sampler(&self) -> Option<Sampler> {
         self.meter.as_ref().map(|meter| Sampler::new(meter, &self.root, self.period))
+    }
+
+    /// The flags, for another thread to read them too.
+    pub(super) fn flags(&self) -> Option<Arc<Flags>> {
+        self.flags.clone()
     }
 
     /// Reads everything.
@@ -200,21 +251,29 @@ impl Watcher {
             }
             Err(missing) => self.clock = Err(missing.what),
         }
-        if let Some(throttle) = &self.throttle {
-            let reading = throttle.read(&self.root);
-            self.flags = reading.as_ref().map(|measured| measured.source.clone()).map_err(|e| e.what.clone());
-            self.watch.take(reading);
-            if let Some((flags, throttled)) = self.watch.report() {
-                self.joined = Throttle(self.joined.0 | flags.0);
-                self.throttled = Some(self.throttled.unwrap_or_default() || throttled);
-                look.throttled = Some(throttled);
-            }
+        if let Some(flags) = &self.flags {
+            flags.read();
         }
+        look.throttled = self.throttled();
         look
     }
 
+    /// Whether the board was throttled, by what either thread has read since this was last
+    /// asked; `None` if that is not known.
+    fn throttled(&mut self) -> Option<bool> {
+        let flags = self.flags.as_ref()?;
+        let (joined, throttled) = flags.seen().watch.report()?;
+        self.joined = Throttle(self.joined.0 | joined.0);
+        // Without a word of heat, no flag is not the answer no.
+        let throttled = (throttled || flags.from.says_heat()).then_some(throttled);
+        self.throttled = self.throttled.max(throttled);
+        throttled
+    }
+
     /// All of it, with the meter's `energy`.
-    pub(super) fn body(&self, energy: String, peak_memory_mib: Option<f64>) -> Body {
+    pub(super) fn body(&mut self, energy: String, peak_memory_mib: Option<f64>) -> Body {
+        // What was read since the last look.
+        self.throttled();
         let said = |said: &Result<String, String>| said.clone().unwrap_or_else(|why| why);
         Body {
             temperature_c: self.temperature_c,
@@ -223,8 +282,8 @@ impl Watcher {
             clock: said(&self.clock),
             throttled: self.throttled,
             throttle: match &self.flags {
-                Ok(source) => format!("{source} says: {}", self.joined),
-                Err(why) => why.clone(),
+                Some(flags) => flags.said(self.joined),
+                None => unnamed("where throttling flags come from"),
             },
             energy,
             peak_memory_mib,
@@ -301,7 +360,7 @@ pub(super) struct Metered {
     pub(super) energy: String,
 }
 
-/// Reads the meter beside the measurement.
+/// Reads the meter and the flags beside the measurement.
 pub(super) struct Metering {
     start: Instant,
     pub(super) metered: Mutex<Metered>,
@@ -319,8 +378,7 @@ impl Drop for Turn<'_> {
 impl Metering {
     /// For `points` operating points.
     pub(super) fn new(points: usize) -> Self {
-        let energy = "neither the configuration nor the board's file names a meter".to_owned();
-        let metered = Metered { turn: None, powers: vec![Power::default(); points], energy };
+        let metered = Metered { turn: None, powers: vec![Power::default(); points], energy: unnamed("a meter") };
         Self { start: Instant::now(), metered: Mutex::new(metered) }
     }
 
@@ -334,25 +392,44 @@ impl Metering {
         Turn(self)
     }
 
-    /// Reads the meter, if there is one, every `period` until `ended`.
-    pub(super) fn run(&self, sampler: Option<Sampler>, period: Duration, ended: &Stop) {
-        let Some(mut sampler) = sampler else { return };
-        loop {
-            let interval = sampler.pull(|| self.start.elapsed());
-            let mut metered = self.metered();
-            // An interval counts only if it lies within one turn.
-            if let (Some(interval), Some((point, since))) = (interval, metered.turn)
-                && since <= interval.from
-                && let Some(power) = metered.powers.get_mut(point)
-            {
-                power.picojoules += interval.picojoules;
-                power.time += interval.to.saturating_sub(interval.from);
-            }
-            drop(metered);
-            if ended.sleep(period) {
+    fn meter(&self, sampler: &mut Sampler) {
+        // Without the lock: a slow bus holds nobody up.
+        let interval = sampler.pull(|| self.start.elapsed());
+        let mut metered = self.metered();
+        // An interval counts only if it lies within one turn.
+        if let (Some(interval), Some((point, since))) = (interval, metered.turn)
+            && since <= interval.from
+            && let Some(power) = metered.powers.get_mut(point)
+        {
+            power.picojoules += interval.picojoules;
+            power.time += interval.to.saturating_sub(interval.from);
+        }
+    }
+
+    /// Reads the meter every `period` and the flags every second, as far as there are any,
+    /// until `ended`.
+    pub(super) fn run(&self, mut sampler: Option<Sampler>, period: Duration, flags: Option<&Flags>, ended: &Stop) {
+        let mut due_meter = sampler.is_some().then(|| self.start.elapsed());
+        let mut due_flags = flags.is_some().then(|| self.start.elapsed());
+        while let Some(due) = [due_meter, due_flags].into_iter().flatten().min() {
+            if ended.sleep(due.saturating_sub(self.start.elapsed())) {
                 break;
             }
+            let now = self.start.elapsed();
+            if let Some(sampler) = &mut sampler
+                && due_meter.is_some_and(|due| due <= now)
+            {
+                self.meter(sampler);
+                due_meter = Some(self.start.elapsed() + period);
+            }
+            if let Some(flags) = flags
+                && due_flags.is_some_and(|due| due <= now)
+            {
+                flags.read();
+                due_flags = Some(self.start.elapsed() + FLAGS_EVERY);
+            }
         }
+        let Some(sampler) = sampler else { return };
         self.metered().energy = match sampler.energy() {
             Ok(energy) => format!(
                 "{}, every {} ms, {} readings missed: mean power within a point's turns times the mean time of a sample, idle share included",
@@ -376,15 +453,19 @@ mod tests {
         std::fs::write(path, text).unwrap();
     }
 
-    #[test]
-    fn what_the_configuration_does_not_name_is_taken_from_the_boards_file() {
+    const GET_THROTTLED: &str = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled";
+    const ALARM: &str = "sys/class/hwmon/hwmon2/in0_lcrit_alarm";
+
+    /// A Pi 5 with a file of throttling flags, and who watches it.
+    fn pi5(flags: (&str, &str)) -> (tempfile::TempDir, Machine, Watcher) {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in [
             ("proc/device-tree/compatible", "raspberrypi,5-model-b\0brcm,bcm2712\0"),
             ("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0"),
             ("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n"),
             ("sys/class/thermal/thermal_zone0/temp", "61000\n"),
-            ("sys/devices/platform/soc/soc:firmware/get_throttled", "0\n"),
+            ("sys/class/hwmon/hwmon2/name", "rpi_volt\n"),
+            flags,
             ("sys/devices/system/cpu/cpufreq/policy0/affected_cpus", "0 1 2 3\n"),
             ("sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq", "2400000\n"),
             ("sys/devices/system/cpu/cpufreq/policy0/cpuinfo_max_freq", "2400000\n"),
@@ -392,12 +473,18 @@ mod tests {
             write(folder.path(), path, text);
         }
         let config = config::Body { root: folder.path().to_owned(), ..config::Body::default() };
-        let (machine, mut watcher) = find(&config);
+        let (machine, watcher) = find(&config);
+        (folder, machine, watcher)
+    }
+
+    #[test]
+    fn what_the_configuration_does_not_name_is_taken_from_the_boards_file() {
+        let (folder, machine, mut watcher) = pi5((GET_THROTTLED, "0\n"));
         assert_eq!((machine.board.as_deref(), machine.model.is_some()), (Some("rpi5"), true));
         let look = watcher.look();
         assert_eq!((look.temperature_c, look.clock_mhz, look.throttled), (Some(61.0), Some(2400.0), Some(false)));
         write(folder.path(), "sys/class/thermal/thermal_zone0/temp", "84500\n");
-        write(folder.path(), "sys/devices/platform/soc/soc:firmware/get_throttled", "20002\n");
+        write(folder.path(), GET_THROTTLED, "20002\n");
         write(folder.path(), "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq", "1500000\n");
         assert_eq!(watcher.look().throttled, Some(true));
         write(folder.path(), "sys/class/thermal/thermal_zone0/temp", "70000\n");
@@ -408,6 +495,42 @@ mod tests {
         assert_eq!(body.throttled, Some(true));
         assert!(body.throttle.contains("frequency capped"), "{}", body.throttle);
         assert!(watcher.sampler().is_none());
+    }
+
+    #[test]
+    fn the_alarm_of_the_voltage_is_no_proof_that_the_board_was_not_throttled() {
+        let (folder, _, mut watcher) = pi5((ALARM, "0\n"));
+        assert_eq!(watcher.look().throttled, None);
+        let body = watcher.body(String::new(), None);
+        assert_eq!(body.throttled, None);
+        assert!(body.throttle.ends_with("in0_lcrit_alarm says: none; it says nothing of heat"), "{}", body.throttle);
+        write(folder.path(), ALARM, "1\n");
+        assert_eq!(watcher.look().throttled, Some(true));
+        write(folder.path(), ALARM, "0\n");
+        assert_eq!(watcher.look().throttled, None);
+        assert_eq!(watcher.body(String::new(), None).throttled, Some(true));
+    }
+
+    #[test]
+    fn flags_within_a_turn_are_known_at_its_end() {
+        let (folder, _, mut watcher) = pi5((GET_THROTTLED, "0\n"));
+        watcher.look();
+        write(folder.path(), GET_THROTTLED, "4\n");
+        let flags = watcher.flags().unwrap();
+        // Until the other thread has read them.
+        flags.seen().source = Err(String::new());
+        let (metering, ended) = (Metering::new(1), Stop::default());
+        std::thread::scope(|scope| {
+            scope.spawn(|| metering.run(None, Duration::from_millis(5), Some(flags.as_ref()), &ended));
+            while flags.seen().source.is_err() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            ended.set();
+        });
+        write(folder.path(), GET_THROTTLED, "0\n");
+        assert_eq!(watcher.look().throttled, Some(true));
+        assert_eq!(watcher.look().throttled, Some(false));
+        assert_eq!(watcher.body(String::new(), None).throttled, Some(true));
     }
 
     #[test]
@@ -437,7 +560,7 @@ mod tests {
         let period = Duration::from_millis(5);
         let sampler = Sampler::opening("three watts", period, || Ok(Box::new(Watts(3)) as Box<dyn Meter>));
         std::thread::scope(|scope| {
-            scope.spawn(|| metering.run(Some(sampler), period, &ended));
+            scope.spawn(|| metering.run(Some(sampler), period, None, &ended));
             let turn = metering.turn(1);
             while metering.metered().powers[1].time < Duration::from_millis(5) {
                 std::thread::sleep(period);

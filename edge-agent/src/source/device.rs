@@ -1,9 +1,10 @@
 //! Devices that fail and come back.
 //!
 //! A device that cannot be opened or read is tried again, with growing patience, for
-//! as long as the agent runs. The first failure of each outage is recorded as a gap.
+//! as long as the agent runs. The first failure of each outage is recorded as a gap; of
+//! sound, another says at the outage's end how much it took, told by the clock.
 
-use super::{Captured, Content, Source};
+use super::{Captured, Content, Source, Time};
 use crate::stop::Stop;
 use afferent_codec::Gap;
 use afferent_media::Result;
@@ -20,6 +21,12 @@ pub(super) trait Device: Send {
 
     /// How the device is called in logs and gaps.
     fn name(&self) -> &str;
+
+    /// How many samples (per channel) it delivers in a second, if that is known: frames of
+    /// a camera come as light and driver allow.
+    fn rate(&self) -> Option<u32> {
+        None
+    }
 
     /// Opens it.
     fn open(&mut self) -> Result<Self::Session>;
@@ -48,13 +55,15 @@ pub(super) struct Kept<D: Device> {
     due: Option<Instant>,
     /// The last pause after a failure; none where nothing failed.
     patience: Option<Duration>,
-    /// It has delivered nothing since it failed.
-    out: bool,
+    /// When the last sample ended, monotonic, in microseconds.
+    end_us: Option<u64>,
+    /// It has delivered nothing since it failed, and since this moment, likewise.
+    out_us: Option<u64>,
 }
 
 impl<D: Device> Kept<D> {
     pub(super) fn new(device: D) -> Self {
-        Self { device, session: None, due: None, patience: None, out: false }
+        Self { device, session: None, due: None, patience: None, end_us: None, out_us: None }
     }
 
     fn step(&mut self, stop: &Stop) -> Result<Step> {
@@ -63,6 +72,21 @@ impl<D: Device> Kept<D> {
             none => none.insert((Instant::now(), self.device.open()?)),
         };
         self.device.read(&mut session.1, stop)
+    }
+
+    /// `captured` is the first after an outage that began at `since`.
+    fn end_outage(&self, since: u64, captured: &mut Captured) {
+        let lasted = Duration::from_micros(captured.time.monotonic_us.saturating_sub(since));
+        log::info!("{} delivers again, after {:.1} s", self.device.name(), lasted.as_secs_f64());
+        let Some(rate) = self.device.rate() else { return };
+        // One is in the gap that told of the outage.
+        let missing = ((lasted.as_secs_f64() * f64::from(rate)).round() as u64).saturating_sub(1);
+        if missing > 0 {
+            // What a gap of its own tells lies in that time, too.
+            let told = captured.before.take().map_or(0, |gap| gap.missing);
+            let reason = format!("{} was out for {:.1} s", self.device.name(), lasted.as_secs_f64());
+            captured.before = Some(Gap { missing: missing.max(told), reason });
+        }
     }
 }
 
@@ -80,10 +104,11 @@ impl<D: Device> Source for Kept<D> {
                 return None;
             }
             match self.step(stop) {
-                Ok(Step::Captured(captured)) => {
-                    if std::mem::take(&mut self.out) {
-                        log::info!("{} delivers again", self.device.name());
+                Ok(Step::Captured(mut captured)) => {
+                    if let Some(since) = self.out_us.take() {
+                        self.end_outage(since, &mut captured);
                     }
+                    self.end_us = captured.end_us().or(self.end_us);
                     // One that fails after every frame shall not be opened ever so often.
                     if self.session.as_ref().is_some_and(|(since, _)| since.elapsed() >= LONGEST) {
                         self.patience = None;
@@ -100,7 +125,8 @@ impl<D: Device> Source for Kept<D> {
                 }
                 Err(error) => {
                     self.session = None;
-                    let first = !std::mem::replace(&mut self.out, true);
+                    let first = self.out_us.is_none();
+                    self.out_us.get_or_insert(self.end_us.unwrap_or_else(|| Time::now().monotonic_us));
                     let patience = self.patience.map_or(SHORTEST, |before| (before * 2).min(LONGEST));
                     self.patience = Some(patience);
                     self.due = Some(Instant::now() + patience);
@@ -118,7 +144,8 @@ impl<D: Device> Source for Kept<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use afferent_media::{Code, Error};
+    use afferent_media::{Audio, Code, Error, Sample};
+    use std::sync::Arc;
 
     #[test]
     fn a_device_that_fails_after_every_frame_is_not_hurried() {
@@ -151,6 +178,52 @@ mod tests {
                 None => Ok(Step::End),
             }
         }
+    }
+
+    /// A microphone of 1 kHz; otherwise as [`Flaky`], with blocks of 10 ms.
+    struct Ear(Vec<bool>);
+
+    impl Device for Ear {
+        type Session = ();
+
+        fn name(&self) -> &str {
+            "ear"
+        }
+
+        fn rate(&self) -> Option<u32> {
+            Some(1000)
+        }
+
+        fn open(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        fn read(&mut self, (): &mut (), _: &Stop) -> Result<Step> {
+            match self.0.pop() {
+                Some(true) => {
+                    let sound = Sample::Audio(Audio::new(1000, 1, vec![0.0; 10])?);
+                    let time = Time::now().before(Duration::from_millis(10));
+                    let content = Content::Sample(Arc::new(sound));
+                    Ok(Step::Captured(Captured { time, ..Captured::now(content) }))
+                }
+                Some(false) => Err(Error::new(Code::NotFound, "gone", "plug it in")),
+                None => Ok(Step::End),
+            }
+        }
+    }
+
+    #[test]
+    fn the_sound_of_an_outage_is_counted() {
+        let mut source = Kept::new(Ear(vec![true, false, true]));
+        let stop = Stop::default();
+        let before = source.next(&stop).unwrap();
+        let told = source.next(&stop).unwrap();
+        let after = source.next(&stop).unwrap();
+        let Content::Missing(gap) = told.content else { panic!() };
+        let missing = gap.missing + after.before.unwrap().missing;
+        // A sample a millisecond.
+        let lasted_us = after.time.monotonic_us - before.end_us().unwrap();
+        assert!(missing >= 240 && missing.abs_diff(lasted_us / 1000) <= 1, "{missing} in {lasted_us} us");
     }
 
     #[test]

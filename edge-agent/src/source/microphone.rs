@@ -61,6 +61,10 @@ impl Device for Microphone {
         &self.name
     }
 
+    fn rate(&self) -> Option<u32> {
+        Some(self.config.sample_rate)
+    }
+
     fn open(&mut self) -> Result<Listening> {
         let config = &self.config;
         let host = cpal::default_host();

@@ -1,6 +1,6 @@
 //! Replay of recorded media.
 
-use super::{Captured, Content, Source};
+use super::{Captured, Content, Source, Time};
 use crate::config::{Pace, Replay};
 use crate::stop::Stop;
 use afferent_codec::Limits;
@@ -69,19 +69,20 @@ impl Source for ReplaySource {
             Modality::Image => open::image(&path, &limits).map(Sample::Image),
             Modality::Audio => open::audio(&path, &limits).map(Sample::Audio),
         };
+        let length = match &sample {
+            Ok(Sample::Audio(audio)) => Some(Duration::from_secs_f64(audio.view().seconds())),
+            _ => None,
+        };
         if self.pace == Pace::Real {
             let now = Instant::now();
             let due = self.due.unwrap_or(now);
+            let next = due + length.unwrap_or(self.period);
             // Sound is there once it has been said.
-            let length = match &sample {
-                Ok(Sample::Audio(audio)) => Duration::from_secs_f64(audio.view().seconds()),
-                _ => self.period,
-            };
-            let wait = if self.modality == Modality::Audio { due + length } else { due };
-            if stop.sleep(wait.saturating_duration_since(now)) {
+            let there = if self.modality == Modality::Audio { next } else { due };
+            if stop.sleep(there.saturating_duration_since(now)) {
                 return None;
             }
-            self.due = Some(due + length);
+            self.due = Some(next);
         }
         // Named by its id: the board's paths stay on the board.
         let content = sample.map(Arc::new).map_err(|e| {
@@ -89,6 +90,25 @@ impl Source for ReplaySource {
             Error::new(e.code(), what, "check the file")
         });
         let content = Content::from(content);
-        Some(Captured { sample_id: entry.id.clone(), position: Some(self.next), ..Captured::now(content) })
+        let time = Time::now().before(length.unwrap_or_default());
+        Some(Captured { sample_id: entry.id.clone(), time, position: Some(self.next), ..Captured::now(content) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afferent_media::Audio;
+
+    #[test]
+    fn sound_was_captured_before_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let sound = Sample::Audio(Audio::new(16_000, 1, vec![0.25; 32_000]).unwrap());
+        open::write(&sound, &folder.path().join("a.wav")).unwrap();
+        let replay = Replay { path: folder.path().into(), pace: Pace::Fast, period_ms: 0, repeat: 1 };
+        let before = Time::now();
+        let captured = ReplaySource::new(&replay, Modality::Audio, 0).unwrap().next(&Stop::default()).unwrap();
+        assert!(captured.time.monotonic_us < before.monotonic_us);
+        assert!((before.monotonic_us..=Time::now().monotonic_us).contains(&captured.end_us().unwrap()));
     }
 }
