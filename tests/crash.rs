@@ -1,12 +1,13 @@
 //! `kill -9` of agent and server at random moments of a replay: everything
 //! accepted arrives, and rows are exactly once.
 
-use crate::process::{Site, pictures};
+use crate::process::{Site, agent_binary, pictures, run};
 use afferent_measure::row::Row;
 use afferent_measure::store::read_rows;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 const KILLS: u32 = 50;
@@ -72,4 +73,39 @@ fn killed_fifty_times_nothing_is_lost_and_nothing_comes_twice() {
     let twice: Vec<_> = seen.iter().filter(|(_, count)| **count != 1).collect();
     assert!(twice.is_empty(), "rows that are not exactly once: {twice:?}");
     assert_eq!(seen.len() as u64, expected, "rows for every sample");
+}
+
+#[test]
+fn a_spool_that_goes_on_from_a_copy_loses_nothing() {
+    let site = Site::new();
+    let media = site.path("media");
+    pictures(&media, 2);
+    let (mut server, address) = site.server("127.0.0.1:0", Some(&media));
+    let agent = |repeat: u32| {
+        let config = site.agent_config(&address, &media, &[("png", None)], &format!("repeat = {repeat}"));
+        run(Command::new(agent_binary()).arg("run").arg("--config").arg(config))
+    };
+    assert!(agent(1).0);
+    let (spool, copy) = (site.path("spool"), site.path("copy"));
+    assert!(run(Command::new("cp").arg("-r").arg(&spool).arg(&copy)).0);
+    assert!(agent(3).0);
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::rename(&copy, &spool).unwrap();
+    // It numbers two samples as the other did, and learns that from the server's welcome.
+    let (ok, _, said) = agent(2);
+    assert!(!ok && said.contains("the server has 6 samples of stream number 0"), "{said}");
+    let (ok, _, said) = agent(2);
+    assert!(ok, "{said}");
+    server.terminate().unwrap();
+    server.wait(Duration::from_secs(60)).unwrap();
+
+    let mut epochs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for row in read_rows(&site.path("server").join("rows")).unwrap() {
+        let row = row.unwrap();
+        epochs.entry(row.epoch).or_default().push(row.sequence);
+    }
+    let mut sequences: Vec<_> = epochs.into_values().collect();
+    sequences.iter_mut().for_each(|of_epoch| of_epoch.sort_unstable());
+    sequences.sort_unstable();
+    assert_eq!(sequences, [vec![0, 1, 2, 3, 4, 5], vec![2, 3]]);
 }

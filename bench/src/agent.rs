@@ -17,6 +17,7 @@ use afferent_journal::{Disk, RealDisk};
 use afferent_media::manifest::Manifest;
 use afferent_media::resize::{Filter, resize};
 use afferent_media::{Code, Error, Modality, Result, Sample};
+use afferent_models::Sha256;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::any::Any;
@@ -185,7 +186,9 @@ struct Figures {
     overhead: Vec<Overhead>,
     /// Highest resident set of an agent process with a JPEG and an Opus stream, MiB.
     resident_mib: f64,
-    /// Size of the agent's binary, stripped, MiB.
+    /// Of the agent's binary.
+    agent_sha256: Sha256,
+    /// Its size, stripped, MiB.
     stripped_binary_mib: f64,
 }
 
@@ -215,6 +218,7 @@ pub fn run(server: &Path, agent_binary: &Path, media: &Path, work: &Path, out: &
         height: HEIGHT,
         overhead,
         resident_mib: bench.resident(agent_binary, media)?,
+        agent_sha256: Sha256::of_file(agent_binary)?,
         stripped_binary_mib: stripped(agent_binary, bench.site.work())?,
     };
     for o in &figures.overhead {

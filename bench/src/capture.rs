@@ -17,6 +17,7 @@ use afferent_codec::{Container, Limits, Registry, SampleDecoder, gap};
 use afferent_journal::{Found, Journal, Options as JournalOptions, RealDisk};
 use afferent_link::RangeSet;
 use afferent_media::{Audio, Code, Error, Image, Result, Sample};
+use afferent_models::Sha256;
 use afferent_runtime::store;
 use rustix::time::ClockId;
 use serde::Serialize;
@@ -117,6 +118,8 @@ struct Report {
     frames_per_s: u32,
     quality: u8,
     sample_rate: u32,
+    /// Of the agent's binary.
+    agent_sha256: Sha256,
     /// Packets of which the server's row log has a row.
     rows: u64,
     camera: Figures,
@@ -171,6 +174,7 @@ pub fn run(options: &Options) -> Result<()> {
         frames_per_s: FPS,
         quality: QUALITY,
         sample_rate: SAMPLE_RATE,
+        agent_sha256: Sha256::of_file(&options.agent)?,
         rows,
         cpu: ratio(camera.cost, alone, frames),
         camera: camera.figures(audit.pictures(frames), audit.bytes("camera"))?,

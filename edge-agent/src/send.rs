@@ -60,6 +60,8 @@ enum Ended {
     Finished,
     /// The connection was lost.
     Lost(Error),
+    /// No other connection would be better.
+    Failed(Error),
 }
 
 impl Sender {
@@ -162,6 +164,7 @@ impl Sender {
             };
             match ended {
                 Ended::Finished => return Ok(()),
+                Ended::Failed(error) => return Err(error),
                 Ended::Lost(error) => {
                     let refused = matches!(error.code(), Code::Refused | Code::Unsupported);
                     self.body.link(if refused { Link::Refused } else { Link::Down });
@@ -235,6 +238,20 @@ impl Sender {
                         }
                         Some(Event::Welcomed { protocol, build }) => {
                             log::info!("{build} speaks protocol {protocol}");
+                            let foreign = self.session.stored_ends().find(|&(s, end)| self.shared.is_behind(s, end));
+                            if let Some((stream, end)) = foreign {
+                                self.shared.begin_another_epoch();
+                                return Ok(Ended::Failed(Error::new(
+                                    Code::Config,
+                                    format!(
+                                        "the server has {end} samples of stream number {stream} of this spool, which has \
+                                         accepted fewer: it is a copy or an older state of another, or its disk has \
+                                         lost what it had synced"
+                                    ),
+                                    "start the agent again: it then begins a new epoch, and what waits is sent in it; \
+                                     give each board a spool and an identity of its own",
+                                )));
+                            }
                             self.body.link(Link::Up);
                         }
                         None => {}

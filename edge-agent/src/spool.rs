@@ -58,7 +58,8 @@ impl Meta {
 
 #[derive(Serialize, Deserialize)]
 enum Record {
-    /// First record of a spool: its random epoch.
+    /// The random epoch of what follows: the first record of a spool, and later where
+    /// [`Shared::begin_another_epoch`] has asked for another.
     Epoch(u64),
     /// A sample; its body follows. The epoch is in each, because any other
     /// record may be damaged.
@@ -146,6 +147,8 @@ struct State {
     dropped: u64,
     /// No more samples will come.
     ended: bool,
+    /// The next opening is to have another epoch.
+    another_epoch: bool,
 }
 
 /// The side of the spool that the sender and observers see.
@@ -243,6 +246,20 @@ impl Shared {
     pub fn drop_samples(&self, missing: u64) {
         let mut state = self.state();
         state.dropped = state.dropped.saturating_add(missing);
+    }
+
+    /// Whether what the server has stored of `stream`, up to the sequence `end`, was never
+    /// accepted here. Then another spool goes on under this one's epoch: this is a copy of
+    /// it, or an older state, or the disk has lost what it had said was synced.
+    #[must_use]
+    pub fn is_behind(&self, stream: u32, end: u64) -> bool {
+        end > self.state().streams.get(&stream).map_or(0, |stream| stream.next)
+    }
+
+    /// Gives the spool another epoch when it is opened next, so that the server takes
+    /// nothing of it for a repetition.
+    pub fn begin_another_epoch(&self) {
+        self.state().another_epoch = true;
     }
 
     /// Whether no more samples will come and none waits.
@@ -601,6 +618,9 @@ impl Spool {
     pub fn close(mut self) -> Result<()> {
         self.sync()?;
         self.checkpoint()?;
+        if self.shared.state().another_epoch {
+            self.append(&Record::Epoch(rand::random()), &[])?;
+        }
         self.journal.close()
     }
 }

@@ -249,6 +249,7 @@ impl Door<'_> {
             }
         };
         visit.measure(&connection, |wire| wire.closed = true);
+        log::info!("device {device} has left; {} bytes came", connection.wire().rx_bytes);
         connection.close(close, &reason).await;
         self.events.disconnected(&device);
     }

@@ -31,8 +31,8 @@ pub(super) trait Device: Send {
     /// Opens it.
     fn open(&mut self) -> Result<Self::Session>;
 
-    /// Waits for the next sample of it. Once the stop is set: what it still holds, at
-    /// most one sample a call, then [`Step::End`].
+    /// Waits for the next sample of it. Once the stop is set: what it still holds of sound,
+    /// at most one sample a call, then [`Step::End`]; frames on their way are not taken.
     fn read(&mut self, session: &mut Self::Session, stop: &Stop) -> Result<Step>;
 }
 

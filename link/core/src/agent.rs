@@ -282,6 +282,13 @@ impl Session {
         self.unsent.retain(|waiting| *waiting != key);
     }
 
+    /// Of each stream that a welcome named: the sequence after the last that the server has
+    /// stored of this epoch.
+    pub fn stored_ends(&self) -> impl Iterator<Item = (u32, u64)> {
+        let end = |set: &RangeSet| set.ranges().next_back().map(|run| run.end().saturating_add(1));
+        self.stored.iter().filter_map(move |(&stream, set)| Some((stream, end(set)?)))
+    }
+
     /// Sends how the board is, if the session is on.
     ///
     /// # Errors
