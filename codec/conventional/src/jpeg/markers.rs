@@ -32,7 +32,7 @@ pub(super) fn coded(bytes: &[u8]) -> usize {
 /// searched for markers, because all but the EOI is known to be coded.
 pub(super) fn coded_in_one_scan(file: &[u8]) -> usize {
     let mut walk = Walk::default();
-    match walk.to_scan(file) {
+    match walk.next_scan(file) {
         None => file.len().saturating_sub(walk.at + 2),
         Some(_) => 0,
     }
@@ -63,14 +63,14 @@ impl Walk {
                 }
                 self.scanning = false;
             }
-            if let Some(end) = self.to_scan(bytes) {
+            if let Some(end) = self.next_scan(bytes) {
                 return end;
             }
         }
     }
 
     /// Walks to where the next scan begins, or says where the file ends before one.
-    fn to_scan(&mut self, bytes: &[u8]) -> Option<End> {
+    fn next_scan(&mut self, bytes: &[u8]) -> Option<End> {
         while !self.scanning {
             let marker = match bytes.get(self.at..) {
                 // A marker may be preceded by any number of fill bytes.
