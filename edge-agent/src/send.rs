@@ -48,8 +48,7 @@ pub(crate) fn identity(config: &Config) -> Result<DeviceIdentity> {
             Code::NotFound,
             format!("identity.folder {} holds no device's identity", folder.display()),
             "copy the folder that `afferent enroll AUTHORITY --device ID` made on the server, AUTHORITY/devices/ID",
-        )
-        .caused_by(error),
+        ),
         _ => error.at("identity.folder"),
     })
 }
