@@ -16,6 +16,7 @@ use afferent_link_quic::identity::DeviceIdentity;
 use afferent_link_quic::{Client, Close, Connection, Limits};
 use afferent_media::{Code, Error, Result};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,11 @@ pub struct Sender {
     bodies: BodyReader,
     body: Arc<Body>,
     start: Instant,
+    /// Of each stream: the sequence after the last that the server may have from here: what
+    /// the spool held when it was opened, and what was offered since. Where the server has
+    /// more, another agent goes on under this spool's epoch, and it would take this one's
+    /// next samples for repetitions.
+    told: BTreeMap<u32, u64>,
 }
 
 /// The identity that a configuration names.
@@ -109,6 +115,7 @@ impl Sender {
             server: config.server.clone(),
             client: Client::new(&identity, Limits::default())?,
             session,
+            told: shared.ends(),
             shared,
             bodies,
             body,
@@ -237,15 +244,16 @@ impl Sender {
                         }
                         Some(Event::Welcomed { protocol, build }) => {
                             log::info!("{build} speaks protocol {protocol}");
-                            let foreign = self.session.stored_ends().find(|&(s, end)| self.shared.is_behind(s, end));
-                            if let Some((stream, end)) = foreign {
+                            let told = |stream| self.told.get(&stream).copied().unwrap_or(0);
+                            let ahead = self.session.stored_ends().find(|&(stream, end)| end > told(stream));
+                            if let Some((stream, end)) = ahead {
                                 self.shared.begin_another_epoch();
                                 return Ok(Ended::Failed(Error::new(
                                     Code::Config,
                                     format!(
-                                        "the server has {end} samples of stream number {stream} of this spool, which has \
-                                         accepted fewer: it is a copy or an older state of another, or its disk has \
-                                         lost what it had synced"
+                                        "the server has {end} samples of stream number {stream} of this spool, and not \
+                                         from here: this is a copy or an older state of it, or the disk has lost what \
+                                         it had synced"
                                     ),
                                     "start the agent again: it then begins a new epoch, and what waits is sent in it; \
                                      give each board a spool and an identity of its own",
@@ -290,6 +298,8 @@ impl Sender {
                 break;
             }
             *next_place = pending.location.index + 1;
+            let told = self.told.entry(pending.key.stream).or_default();
+            *told = pending.key.sequence.saturating_add(1).max(*told);
             let Some((frame, body)) = self.read(&pending)? else { continue };
             // Not taken: it is in the window since before the reconnect.
             if self.session.offer(pending.key, frame.parts()) {

@@ -248,12 +248,10 @@ impl Shared {
         state.dropped = state.dropped.saturating_add(missing);
     }
 
-    /// Whether what the server has stored of `stream`, up to the sequence `end`, was never
-    /// accepted here. Then another spool goes on under this one's epoch: this is a copy of
-    /// it, or an older state, or the disk has lost what it had said was synced.
+    /// Of each stream: the sequence after the last that was accepted.
     #[must_use]
-    pub fn is_behind(&self, stream: u32, end: u64) -> bool {
-        end > self.state().streams.get(&stream).map_or(0, |stream| stream.next)
+    pub fn ends(&self) -> BTreeMap<u32, u64> {
+        self.state().streams.iter().map(|(&number, stream)| (number, stream.next)).collect()
     }
 
     /// Gives the spool another epoch when it is opened next, so that the server takes
@@ -406,6 +404,12 @@ impl Spool {
         })?;
         // A damaged record may have been the newest of any stream: its sequence
         // must not be given again, so as many are skipped, and recorded as lost.
+        if damaged > 0 {
+            // One whose every record is damaged is known by its name alone.
+            for &number in names.keys() {
+                state.streams.entry(number).or_default();
+            }
+        }
         for stream in state.streams.values_mut() {
             stream.next += damaged;
         }

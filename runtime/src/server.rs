@@ -17,6 +17,7 @@ use afferent_link_quic::{Close, Connection, Handshake, Limits, Listener};
 use afferent_media::{Code, Error, Result};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -368,10 +369,13 @@ impl Visit<'_> {
                 // Packets follow the welcome: what was carried so far is handshake.
                 self.measure(connection, |wire| wire.handshake_bytes = wire.up_bytes + wire.down_bytes);
                 let known = self.door.known.ranges(self.device, self.epoch);
-                let runs = known.iter().flat_map(|(stream, runs)| {
-                    runs.iter().map(|run| AckRange { stream: *stream, first: *run.start(), last: *run.end() })
-                });
-                let runs: Vec<AckRange> = runs.collect();
+                let range =
+                    |stream: u32, run: &RangeInclusive<u64>| AckRange { stream, first: *run.start(), last: *run.end() };
+                // Each stream's last run first: by it a device knows whether its spool is behind.
+                let last = known.iter().filter_map(|(stream, runs)| Some(range(*stream, runs.last()?)));
+                let older =
+                    known.iter().flat_map(|(stream, runs)| runs.iter().rev().skip(1).map(|run| range(*stream, run)));
+                let runs: Vec<AckRange> = last.chain(older).collect();
                 self.session.welcome(&runs, arrived)?;
             }
             Some(Event::Open(open)) => {

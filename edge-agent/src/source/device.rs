@@ -2,7 +2,8 @@
 //!
 //! A device that cannot be opened or read is tried again, with growing patience, for
 //! as long as the agent runs. The first failure of each outage is recorded as a gap; of
-//! sound, another says at the outage's end how much it took, told by the clock.
+//! sound, another says at the outage's end how much it took, told by the clock (of an
+//! outage that lasts until the stop, nobody knows).
 
 use super::{Captured, Content, Source, Time};
 use crate::stop::Stop;
@@ -79,8 +80,10 @@ impl<D: Device> Kept<D> {
         let lasted = Duration::from_micros(captured.time.monotonic_us.saturating_sub(since));
         log::info!("{} delivers again, after {:.1} s", self.device.name(), lasted.as_secs_f64());
         let Some(rate) = self.device.rate() else { return };
-        // One is in the gap that told of the outage.
-        let missing = ((lasted.as_secs_f64() * f64::from(rate)).round() as u64).saturating_sub(1);
+        // One is in the gap that told of the outage; what comes now may be a gap, too.
+        let told = if let Content::Missing(gap) = &captured.content { gap.missing } else { 0 };
+        let lost = (lasted.as_secs_f64() * f64::from(rate)).round() as u64;
+        let missing = lost.saturating_sub(1).saturating_sub(told);
         if missing > 0 {
             // What a gap of its own tells lies in that time, too.
             let told = captured.before.take().map_or(0, |gap| gap.missing);
@@ -108,7 +111,7 @@ impl<D: Device> Source for Kept<D> {
                     if let Some(since) = self.out_us.take() {
                         self.end_outage(since, &mut captured);
                     }
-                    self.end_us = captured.end_us().or(self.end_us);
+                    self.end_us = captured.end_us().or(Some(captured.time.monotonic_us));
                     // One that fails after every frame shall not be opened ever so often.
                     if self.session.as_ref().is_some_and(|(since, _)| since.elapsed() >= LONGEST) {
                         self.patience = None;
