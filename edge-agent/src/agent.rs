@@ -11,7 +11,7 @@ use crate::source::{self, Captured, Content, Source, Time};
 use crate::spool::{self, Shared, Spool, Standing};
 use crate::stop::Stop;
 use afferent_codec::{Container, Gap, Geometry, Registry, gap};
-use afferent_journal::{Disk, RealDisk, SyncPolicy};
+use afferent_journal::{Disk, Journal, RealDisk, SyncPolicy};
 use afferent_media::{Bytes, Code, Error, Modality, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -282,16 +282,12 @@ fn refused(batch: VecDeque<Encoded>) -> VecDeque<Encoded> {
 /// As [`Spool::open`].
 pub fn standing(config: &Config) -> Result<(u64, Standing)> {
     let folder = &config.spool.folder;
-    // Opening would make one.
-    let segments = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    if !segments.into_iter().any(|file| file.path().extension().is_some_and(|extension| extension == "seg")) {
-        return Err(Error::new(
-            Code::NotFound,
-            format!("there is no spool in {}", folder.display()),
-            "check spool.folder",
-        ));
-    }
-    let spool = Spool::open(RealDisk::new(folder)?, limits(config), rand::random())?;
+    // A disk makes its folder, and a spool its journal.
+    let disk = folder.is_dir().then(|| RealDisk::new(folder)).transpose()?;
+    let disk = disk.filter(Journal::exists).ok_or_else(|| {
+        Error::new(Code::NotFound, format!("there is no spool in {}", folder.display()), "check spool.folder")
+    })?;
+    let spool = Spool::open(disk, limits(config), rand::random())?;
     let shared: Arc<Shared> = spool.shared();
     Ok((shared.epoch(), shared.standing()))
 }

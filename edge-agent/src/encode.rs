@@ -27,8 +27,7 @@ impl Encoded {
     pub(crate) fn gap(stream: u32, captured_us: i64, gap: &Gap) -> Self {
         let mut body = Vec::new();
         let parts = record(gap, &mut body);
-        let meta = Meta { sample_id: String::new(), backfill: false, captured_us, encode_us: 0, parts, position: None };
-        Self { stream, meta, body, whole_us: None }
+        Self { stream, meta: Meta { captured_us, parts, ..Meta::default() }, body, whole_us: None }
     }
 }
 
@@ -79,13 +78,14 @@ impl StreamEncoder {
     pub fn new(stream: u32, config: &config::Stream, registry: &Registry) -> Result<Self> {
         let codec = registry.get(&config.codec).map_err(|error| {
             let encoders: Vec<_> = Element::of(&config.codec).collect();
-            let error = match encoders.is_empty() {
-                true => error,
-                false => Error::new(
+            let error = if encoders.is_empty() {
+                error
+            } else {
+                Error::new(
                     Code::Config,
                     format!("codec `{}` has no encoder of its own", config.codec),
                     format!("name one in encode.gstreamer: {}", encoders.join(", ")),
-                ),
+                )
             };
             error.at(format!("stream `{}`", config.name))
         })?;

@@ -102,18 +102,9 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::spool::Meta;
-    use afferent_media::RateParts;
 
     fn sample(stream: u32, bytes: usize) -> Encoded {
-        let meta = Meta {
-            sample_id: String::new(),
-            backfill: false,
-            captured_us: 0,
-            encode_us: 0,
-            parts: RateParts::default(),
-            position: None,
-        };
-        Encoded { stream, meta, body: vec![0; bytes], whole_us: None }
+        Encoded { stream, meta: Meta::default(), body: vec![0; bytes], whole_us: None }
     }
 
     const LONG: Duration = Duration::from_secs(60);

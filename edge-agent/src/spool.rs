@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What is known of a spooled sample besides its body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// The manifest's opaque id, or empty.
     pub sample_id: String,
@@ -677,15 +677,7 @@ mod tests {
     }
 
     fn push(spool: &mut Spool, stream: u32, position: Option<u64>) {
-        let meta = Meta {
-            sample_id: String::new(),
-            backfill: false,
-            captured_us: 0,
-            encode_us: 0,
-            parts: RateParts::default(),
-            position,
-        };
-        spool.push(stream, meta, &[stream as u8; 1000]).unwrap();
+        spool.push(stream, Meta { position, ..Meta::default() }, &[stream as u8; 1000]).unwrap();
     }
 
     #[test]

@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use afferent_agent::bench::{Options, run};
+use afferent_agent::config::Body;
 use afferent_agent::{Stop, registry};
+use afferent_boards_hal::ThrottleConfig;
 use afferent_boards_spec::benchmark::Benchmark;
 use afferent_codec::{
     AudioEncoder, Codec, ContainerWriter, Descriptor, ImageDecoder, ImageEncoder, Limits, Registry, Settings,
 };
 use afferent_codec_conventional::{pcm::Pcm, png::Png};
 use afferent_media::{Audio, AudioView, Code, Error, Result, Sample};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 fn options(codecs: &[&str]) -> Options {
     Options { seconds: 1, codecs: codecs.iter().map(|id| (*id).to_owned()).collect(), ..Options::default() }
@@ -80,14 +84,17 @@ fn a_point_that_cannot_take_the_input_says_so_and_the_others_are_measured() {
     assert_eq!(measured.inputs[0].samples, 2);
 }
 
-/// PCM, whose encoder takes so many blocks and then fails.
-struct Failing(Pcm, u64);
+/// PCM, whose encoder takes so many blocks and then fails as it is told to.
+struct Failing(Pcm, u64, fn() -> Error);
 
-struct FailingEncoder(Box<dyn AudioEncoder>, u64);
+struct FailingEncoder(Box<dyn AudioEncoder>, u64, fn() -> Error);
+
+/// The blocks that the rehearsal takes.
+const REHEARSAL: u64 = 8;
 
 impl AudioEncoder for FailingEncoder {
     fn encode(&mut self, audio: AudioView<'_>, out: &mut ContainerWriter) -> Result<()> {
-        self.1 = self.1.checked_sub(1).ok_or_else(|| Error::new(Code::Io, "the device is gone", "plug it in"))?;
+        self.1 = self.1.checked_sub(1).ok_or_else(self.2)?;
         self.0.encode(audio, out)
     }
 
@@ -102,21 +109,38 @@ impl Codec for Failing {
     }
 
     fn audio_encoder(&self, settings: &Settings) -> Result<Box<dyn AudioEncoder>> {
-        Ok(Box::new(FailingEncoder(self.0.audio_encoder(settings)?, self.1)))
+        Ok(Box::new(FailingEncoder(self.0.audio_encoder(settings)?, self.1, self.2)))
     }
 }
 
 #[test]
 fn an_encoder_that_fails_ends_its_point_and_its_failures_are_no_samples() {
     let mut registry = Registry::new();
-    // The rehearsal takes eight blocks.
-    registry.add(Failing(Pcm::new(), 8 + 3));
+    let gone = || Error::new(Code::Io, "the device is gone", "plug it in");
+    registry.add(Failing(Pcm::new(), REHEARSAL + 3, gone));
     let measured = run(&options(&["pcm"]), &registry, &Stop::default()).unwrap();
     let point = &measured.points[0];
     assert_eq!((point.n, measured.complete), (3, true));
     assert!(point.latency_ms.is_some() && point.cpu_ms.is_some() && point.kbps == Some(256.0), "{point:?}");
     assert!(point.error.as_ref().unwrap().contains("the device is gone"), "{point:?}");
     assert!(measured.to_string().contains("FAILED after 3 samples: AFF-IO: the device is gone"), "{measured}");
+}
+
+#[test]
+fn an_encoder_that_panics_leaves_no_thread_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut registry = Registry::new();
+    registry.add(Failing(Pcm::new(), REHEARSAL, || panic!("the encoder has a bug")));
+    // A source, so that a thread reads beside the measurement.
+    let (root, throttle) = (folder.path().to_owned(), Some(ThrottleConfig::RpiVolt));
+    let options = Options { body: Body { root, throttle, ..Body::default() }, ..options(&["pcm"]) };
+    let (done, ended) = channel::<()>();
+    let measuring = std::thread::spawn(move || {
+        let _done = done;
+        run(&options, &registry, &Stop::default()).is_ok()
+    });
+    assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Err(RecvTimeoutError::Disconnected));
+    assert!(measuring.join().is_err());
 }
 
 /// PNG as by another process, on a machine without its decoder.

@@ -1,7 +1,7 @@
 //! The writer.
 
 use crate::disk::{Disk, File};
-use crate::format::{END_BYTES, FRAME_BYTES, Frame, HEADER_BYTES, SegmentHeader, segment_name};
+use crate::format::{END_BYTES, FRAME_BYTES, Frame, HEADER_BYTES, SegmentHeader, parse_segment_name, segment_name};
 use crate::reader::{Found, Location, Reader, Segment, Shared};
 use crate::recovery::{Recovered, Recovery, recover};
 use afferent_media::{Code, Error, Result};
@@ -94,6 +94,12 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
+    /// Whether `disk` has a journal; opening would make one where there is none.
+    #[must_use]
+    pub fn exists(disk: &impl Disk) -> bool {
+        disk.names().is_ok_and(|names| names.iter().any(|name| parse_segment_name(name).is_some()))
+    }
+
     /// Opens the journal on `disk`, or begins one where there is none, and says
     /// what was found there. Everything that it found is durable.
     ///
